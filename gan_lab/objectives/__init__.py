@@ -1,0 +1,1 @@
+"""The adversarial game: losses, penalties and their sum, without Lightning."""
