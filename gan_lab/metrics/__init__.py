@@ -1,0 +1,1 @@
+"""Measurements of generated images, as pure functions on feature matrices."""
