@@ -1,0 +1,1 @@
+"""The training loop: order of updates, averaging, checkpoints, what a run shows."""

@@ -1,0 +1,211 @@
+"""The adversarial game on Lightning: which player moves when, and nothing else."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_lab import UserError
+from gan_lab.data.seeds import mix
+from gan_lab.objectives.objective import Objective
+from gan_lab.training import budget, distributed, measures
+from gan_lab.training.ema import EMA, average_of
+
+Batch = tuple[Tensor, Tensor]  # images float32 [N, C, H, W] in [-1, 1], labels int64 [N]
+Optimizers = tuple[LightningOptimizer, LightningOptimizer]  # discriminator's, generator's
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class GAN(LightningModule):
+    """Alternate discriminator and generator updates by manual optimization.
+
+    A batch is one discriminator update; every `n_critic`-th batch also updates the generator, on
+    the same fakes: one forward pass serves both players, since either one's gradient is taken at
+    weights and latents that the other's update does not touch.
+
+    Args:
+        generator: latents [N, Z], labels [N] or None -> images [N, C, H, W] in [-1, 1].
+        discriminator: images, labels or None -> logits [N].
+        objective: both players' terms.
+        optimizers: "generator" and "discriminator" -> parameters -> optimizer.
+        schedule: progress through the budget in [0, 1] -> factor on both learning rates.
+        ema: how `generator_ema`, the network that samples are drawn from, follows the generator.
+        n_critic: discriminator updates for each one of the generator.
+        clip: "generator" and "discriminator" -> largest gradient norm, or None.
+        seed: all random numbers of a step are a function of (seed, epoch, batch, rank).
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        objective: Objective,
+        optimizers: dict[str, OptimizerFactory],
+        schedule: Callable[[float], float],
+        ema: EMA,
+        n_critic: int = 1,
+        clip: dict[str, float | None] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check_arguments(n_critic, clip or {})
+        self.automatic_optimization = False
+        self.generator = generator
+        self.discriminator = discriminator
+        self.generator_ema = average_of(generator)
+        self.objective = objective
+        self.optimizer_factories = optimizers
+        self.schedule = schedule
+        self.ema = ema
+        self.n_critic = n_critic
+        self.clip = clip or {}
+        self.seed = seed
+        self.images_seen = 0  # real images shown to the discriminator, over all ranks
+        self.discriminator_updates = 0
+        self.generator_updates = 0
+        self.recent: dict[str, Tensor] = {}  # each term's last value: some are not due every step
+        self.stopwatch = measures.Stopwatch()
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        players = {"discriminator": self.discriminator, "generator": self.generator}
+        optimizers = [self.optimizer_factories[name](p.parameters()) for name, p in players.items()]
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+        return optimizers
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        real, labels = batch
+        seed_step(mix(self.seed, self.current_epoch, batch_idx, self.global_rank), real.device)
+        generator_moves = (self.discriminator_updates + 1) % self.n_critic == 0
+        self.apply_schedule()
+        latent_dim = cast(int, self.generator.latent_dim)
+        latents = torch.randn(len(real), latent_dim, device=real.device)
+        with torch.set_grad_enabled(generator_moves):
+            fake = self.generator(latents, labels)
+        measured = self.update_discriminator(real, fake.detach(), labels)
+        if generator_moves:
+            measured |= self.update_generator(real, fake, labels)
+        self.count(len(real), generator_moves)
+        if self.is_logging:
+            measures.publish(self, measured | self.recent)
+
+    def update_discriminator(self, real: Tensor, fake: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        optimizer, _ = cast(Optimizers, self.optimizers())
+        optimizer.zero_grad()
+        terms, real_logits, fake_logits = self.objective.discriminator_terms(
+            self.discriminator, real, fake, labels, self.discriminator_updates
+        )
+        measured = self.step("discriminator", optimizer, terms)
+        self.discriminator_updates += 1
+        if self.is_logging:
+            measured |= measures.of_logits(self.objective.loss, real_logits, fake_logits)
+        return measured
+
+    def update_generator(self, real: Tensor, fake: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        _, optimizer = cast(Optimizers, self.optimizers())
+        optimizer.zero_grad()
+        with frozen(self.discriminator):
+            terms = self.objective.generator_terms(self.discriminator, real, fake, labels)
+            measured = self.step("generator", optimizer, terms)
+        self.generator_updates += 1
+        return measured
+
+    def step(
+        self, name: str, optimizer: LightningOptimizer, terms: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Descend on the sum of the terms; return what is to be logged of it."""
+        player = getattr(self, name)
+        self.manual_backward(torch.stack(list(terms.values())).sum())
+        distributed.average_gradients(self.trainer, player.parameters())
+        measured = measures.of_gradients(name, player) if self.is_logging else {}
+        if (bound := self.clip.get(name)) is not None:
+            nn.utils.clip_grad_norm_(player.parameters(), bound)
+        optimizer.step()
+        self.recent |= {f"{name}/{key}": term.detach() for key, term in terms.items()}
+        return measured
+
+    def apply_schedule(self) -> None:
+        factor = self.schedule(budget.progress(self.trainer, self.images_seen))
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = factor * group["initial_lr"]
+
+    def count(self, batch_size: int, generator_moved: bool) -> None:
+        images = batch_size * self.trainer.world_size
+        self.images_seen += images
+        if generator_moved:
+            self.ema.update(
+                self.generator_ema, self.generator, images * self.n_critic, self.images_seen
+            )
+
+    @property
+    def is_logging(self) -> bool:
+        """Measuring waits for the device, so only the first, every n-th and an epoch's last do."""
+        batches = self.trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return batches == 1 or batches % every == 0 or self.trainer.is_last_batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["progress"] = {
+            "images_seen": self.images_seen,
+            "discriminator_updates": self.discriminator_updates,
+            "generator_updates": self.generator_updates,
+            "recent": {name: float(value) for name, value in self.recent.items()},
+        }
+        checkpoint["clock"] = {"seconds": self.stopwatch.total()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        progress = dict(checkpoint["progress"])
+        recent = progress.pop("recent")
+        self.recent = {name: torch.tensor(v, device=self.device) for name, v in recent.items()}
+        self.stopwatch.seconds = checkpoint["clock"]["seconds"]
+        for name, value in progress.items():
+            setattr(self, name, value)
+
+    def on_train_start(self) -> None:
+        self.stopwatch.start(self.images_seen)
+
+    @torch.no_grad()
+    def sample(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images [N, C, H, W] in [-1, 1] of the averaged generator, in float32."""
+        with torch.autocast(latents.device.type, enabled=False):
+            return self.generator_ema(latents, labels)
+
+
+def seed_step(seed: int, device: torch.device) -> None:
+    """`torch.manual_seed` for the host and this device alone: the full one costs a millisecond."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Spare the gradients of the network's weights, which the other player does not need.
+
+    It also keeps autocast from serving a cast of weights that were made before their last update.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+def check_arguments(n_critic: int, clip: dict[str, float | None]) -> None:
+    if n_critic < 1:
+        raise UserError(f"n_critic={n_critic} must be at least 1 discriminator update per batch")
+    for name, bound in clip.items():
+        if bound is not None and bound <= 0:
+            raise UserError(f"clip.{name}={bound} must be a positive gradient norm, or null")

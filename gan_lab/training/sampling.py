@@ -1,0 +1,67 @@
+"""Images from a generator, each a function of (seed, index) alone, whatever the batch size."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from gan_lab import UserError
+from gan_lab.data.images import to_uint8
+from gan_lab.data.seeds import mix
+
+BLOCK = 256  # latents are drawn in blocks of this many, so that index i never depends on a batch
+
+
+def draw_latents(seed: int, start: int, stop: int, latent_dim: int) -> Tensor:
+    """Standard normal latents [stop - start, Z] of the images start..stop-1 of a seed."""
+    blocks = []
+    for block in range(start // BLOCK, (stop - 1) // BLOCK + 1):
+        generator = torch.Generator().manual_seed(mix(seed, block))
+        latents = torch.randn(BLOCK, latent_dim, generator=generator)
+        first = block * BLOCK
+        blocks.append(latents[max(start - first, 0) : stop - first])
+    return torch.cat(blocks)
+
+
+def truncate(latents: Tensor, bound: float | None) -> Tensor:
+    """Make normal latents truncated normal in [-bound, bound] (Brock et al. 2019, sec. 3.1).
+
+    The paper redraws what lies outside; here the distribution function is squeezed instead, which
+    gives the same distribution, and an image that changes smoothly with the bound.
+    """
+    if bound is None:
+        return latents
+    if bound <= 0:
+        raise UserError(f"truncation={bound} must be positive (0.5 is strong, 2 weak), or null")
+    normal = torch.distributions.Normal(0.0, 1.0)
+    low, high = normal.cdf(torch.tensor([-bound, bound], dtype=torch.float64))
+    squeezed = low + (high - low) * normal.cdf(latents.double())
+    return normal.icdf(squeezed).clamp(-bound, bound).float()
+
+
+@torch.no_grad()
+def generate_images(
+    generator: nn.Module,
+    count: int,
+    seed: int,
+    batch_size: int = 500,
+    truncation: float | None = None,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """uint8 images [count, C, H, W], or float32 points [count, D], on the CPU.
+
+    Computed in float32, in evaluation mode.
+    """
+    device, dtype = (getattr(next(generator.parameters()), name) for name in ("device", "dtype"))
+    was_training, batches = generator.training, []
+    latent_dim = cast(int, generator.latent_dim)
+    generator.eval()
+    for start in range(0, count, batch_size):
+        stop = min(start + batch_size, count)
+        latents = truncate(draw_latents(seed, start, stop, latent_dim), truncation)
+        chosen = None if labels is None else labels[start:stop].to(device)
+        with torch.autocast(device.type, enabled=False):
+            images = generator(latents.to(device, dtype), chosen)
+        batches.append((images if images.ndim == 2 else to_uint8(images)).cpu().contiguous())
+    generator.train(was_training)
+    return torch.cat(batches)
