@@ -1,0 +1,1 @@
+"""What all programs share: the Hydra entry, messages and exit statuses, run folders, resume."""

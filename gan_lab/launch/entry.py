@@ -1,0 +1,125 @@
+"""The common entry of all programs: one run through Hydra's compose, several through its sweeper.
+
+A single run is composed and checked before anything is written, which `hydra.main` cannot do (it
+makes the run folder first); everything that Hydra's own flags ask for is left to `hydra.main`.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra import main as hydra_main
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from gan_lab import RunError, UserError
+from gan_lab.launch import messages, sweeps
+from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
+
+Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides
+CONF = next(
+    path
+    for parent in (Path(__file__).parents[1], Path(__file__).parents[2])
+    if (path := parent / "conf").is_dir()
+)
+
+
+def program(name: str, task: Task, text: str | None) -> Callable[[], None]:
+    """Return the `main` of a program whose config is conf/NAME.yaml and whose help is `text`."""
+
+    def main() -> None:
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of Hydra's printer
+        arguments = sys.argv[1:]
+        if {"-h", "--help"} & set(arguments):
+            print(messages.help_text(name, text or "", CONF))
+            return
+        sys.exit(guarded(name, task, arguments))
+
+    return main
+
+
+def guarded(name: str, task: Task, arguments: list[str]) -> int:
+    """Run the task; return the exit status, having said in one message what went wrong."""
+    try:
+        if any(argument.startswith("-") for argument in arguments):
+            return through_hydra(name, task, arguments)
+        config, folder = compose_run(name, arguments)
+        task(config, folder, arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except RunError as error:
+        say(f"error: {error}")
+        return 1
+    except Exception as error:
+        text = messages.explain(error, CONF)
+        if text is None:
+            raise
+        say(f"error: {text}")
+        return 2
+    return 0
+
+
+def say(text: str) -> None:
+    """Print a message once, not once for each rank."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(text, file=sys.stderr)
+
+
+def compose_run(name: str, overrides: list[str]) -> tuple[DictConfig, Path]:
+    """Compose conf/NAME.yaml with the overrides; return it with the folder that it names."""
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name=name):
+        config = compose(name, overrides=overrides, return_hydra_config=True)
+    folder = Path(config.hydra.run.dir)
+    with open_dict(config):
+        del config["hydra"]
+    OmegaConf.set_readonly(config, False)
+    return config, folder
+
+
+def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
+    """Hand over to `hydra.main`: multirun, --cfg, --info, shell completion, --config-dir."""
+    multirun = bool({"-m", "--multirun"} & set(arguments))
+    register_resolvers()
+    if multirun:
+        name_jobs_by(sweeps.swept_keys(arguments))
+        sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
+        GlobalHydra.instance().clear()
+    failed: list[str] = []
+
+    @hydra_main(version_base="1.3", config_path=str(CONF), config_name=name)
+    def job(config: DictConfig) -> Any:
+        hydra = HydraConfig.get()
+        folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+        if not multirun:
+            return task(config, folder, overrides)
+
+        def run() -> Any:
+            sweeps.refuse_ranks(config)
+            return task(config, folder, overrides)
+
+        return sweeps.run_job(run, folder, CONF, failed)
+
+    # Hydra reads sys.argv and ignores what `job` is called with.
+    try:
+        job()
+    except sweeps.JobFailed:
+        count = f"{len(failed)} " if failed else ""
+        print(f"error: {count}failed jobs: {', '.join(failed)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def require(config: DictConfig, key: str, allowed: str) -> Any:
+    """Return `config[key]`, or say that it is missing and what it may be."""
+    if OmegaConf.is_missing(config, key) or config[key] is None:
+        raise UserError(f"{key}= is missing; it takes {allowed}")
+    return config[key]
