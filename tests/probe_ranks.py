@@ -9,13 +9,19 @@ from pytorch_lightning import Callback
 from gan_lab import train
 from gan_lab.launch import assemble
 
+PLAYERS = ("discriminator", "generator")
+
+
+def copies(network: torch.nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in network.parameters()]
+
 
 class Probe(Callback):
     """Write rank_N.pt beside the run: first batch, first update, final weights, threads."""
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.seen: dict[str, Any] = {"threads": torch.get_num_threads()}
-        self.before = [p.detach().clone() for p in module.discriminator.parameters()]
+        self.before = {name: copies(getattr(module, name)) for name in PLAYERS}
         generator = module.generator
         forward = generator.forward
 
@@ -31,8 +37,9 @@ class Probe(Callback):
         self.seen.setdefault("rates", []).append(trainer.optimizers[0].param_groups[0]["lr"])
         if "real" not in self.seen:
             self.seen["real"] = batch[0].clone()
-            now = module.discriminator.parameters()
-            self.seen["update"] = [b - a for b, a in zip(now, self.before, strict=True)]
+            for name in PLAYERS:
+                pairs = zip(copies(getattr(module, name)), self.before[name], strict=True)
+                self.seen[f"{name}_update"] = [after - before for after, before in pairs]
 
     def on_train_end(self, trainer: Any, module: Any) -> None:
         self.seen["weights"] = [p.detach().clone() for p in module.parameters()]
