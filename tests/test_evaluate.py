@@ -90,10 +90,27 @@ def test_what_needs_classes_is_left_out_with_a_note(place, tmp_path, capsys, mon
     images = [f"images={place / 'images.npz'}", f"data.root={place / 'data'}", "extractor=clip"]
     assert run_evaluate(*images, f"output={output}", *SMALL) == 0
     result = json.loads(output.read_text())
-    assert result["left_out"] == ["inception_score", "class_kl"]
+    assert {"inception_score", "class_kl"} <= set(result["left_out"])
     assert not set(result["left_out"]) & set(result["metrics"])
-    assert "left out, without logits of these classes: inception_score" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "inception_score left out: " in said
+    assert "class_kl left out: class_kl cannot be measured: the feature network does not" in said
     assert output.with_suffix(".png").is_file()
+
+
+def test_what_few_images_do_not_allow(place: Path, tmp_path: Path, status_and_message) -> None:
+    output = tmp_path / "a.json"
+    given = [f"images={place / 'images.npz'}", f"data.root={place / 'data'}", *SMALL]
+    status, _ = status_and_message(run_evaluate, *given, f"output={output}")
+    assert status == 0
+    result = json.loads(output.read_text())
+    assert "fid" in result["metrics"]
+    assert "got 40: generate more" in result["left_out"]["fid_infinity"]
+    named = "metrics=[fid,fid_infinity]"
+    status, message = status_and_message(run_evaluate, *given, named, f"output={tmp_path}/b.json")
+    assert status == 2
+    assert "got 40: generate more" in message
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_recovery_measures_both_sides(place: Path) -> None:

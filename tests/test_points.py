@@ -40,6 +40,10 @@ def test_modes_are_logged_and_choose_the_best(run: Path) -> None:
     assert (run / "checkpoints" / "best.ckpt").is_file()
     result = json.loads((run / "result.json").read_text())
     assert {"modes", "high_quality", "mode_kl"} < result["best"].keys()
+    assert result["metric"] == result["best"]["mode_misses"]
+    assert result["metric"] == min(float(row["val/mode_misses"]) for row in rows)
+    expected = 9 - result["best"]["modes"] - result["best"]["high_quality"]
+    assert result["metric"] == pytest.approx(expected)
 
 
 def test_samples_are_scatter_plots(run: Path) -> None:

@@ -1,10 +1,12 @@
 """Batches from images that are all at hand: a batch is an index, the order a function."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gan_lab import UserError
 from gan_lab.data.images import to_float
 from gan_lab.data.seeds import mix
 
@@ -82,3 +84,41 @@ class ResidentBatches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.epoch = state["epoch"]
         self._handed_out = self._start = state["position"]
+
+
+def batches_of_rank(
+    trainer: Any,
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    seed: int,
+    resident: bool = True,
+) -> ResidentBatches:
+    """The share of the trainer's rank, on its device; on the CPU where there is no trainer.
+
+    Raises:
+        UserError: where the samples do not make one batch for each rank.
+    """
+    rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+    check_batch_size(batch_size, len(labels), world_size)
+    return ResidentBatches(
+        images,
+        labels,
+        batch_size=batch_size,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        device=trainer.strategy.root_device if trainer else "cpu",
+        resident=resident,
+        repeat=bool(trainer and trainer.overfit_batches),
+    )
+
+
+def check_batch_size(batch_size: int, num_train: int, world_size: int = 1) -> None:
+    """Raise UserError unless the training set makes one batch for each rank."""
+    if batch_size * world_size > num_train:
+        raise UserError(
+            f"data.batch_size={batch_size} on {world_size} device(s) is more than the {num_train} "
+            "training images or points that data.holdout, subset and classes leave; set it to "
+            f"{num_train // world_size} or less"
+        )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_lab import UserError
-from gan_lab.data.batches import ResidentBatches
+from gan_lab.data.batches import ResidentBatches, batches_of_rank, check_batch_size
 from gan_lab.data.images import resize, with_channels
 from gan_lab.data.mapped import mapped_images
 from gan_lab.data.sources import as_folder, check_root
@@ -93,15 +93,7 @@ class ImageData(pl.LightningDataModule):
         rest = self.source.num_train - self.holdout
         check_subset(self.subset, rest)
         check_integer("batch_size", self.batch_size, 1)
-        self._check_batch(subset_size(rest, self.subset))
-
-    def _check_batch(self, num_images: int, world_size: int = 1) -> None:
-        if self.batch_size * world_size > num_images:
-            raise UserError(
-                f"data.batch_size={self.batch_size} on {world_size} device(s) is more than the "
-                f"{num_images} training images that data.holdout, subset and classes leave; set "
-                f"it to {num_images // world_size} or less"
-            )
+        check_batch_size(self.batch_size, subset_size(rest, self.subset))
 
     def _check_shape(self) -> None:
         expected = (self.channels, self.image_size, self.image_size)
@@ -195,21 +187,9 @@ class ImageData(pl.LightningDataModule):
             yield with_channels(resize(chunk, self.image_size), self.channels)
 
     def train_dataloader(self) -> ResidentBatches:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         images, labels = self.images("train")
-        self._check_batch(len(labels), world_size)
-        return ResidentBatches(
-            images,
-            labels,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-            device=trainer.strategy.root_device if trainer else "cpu",
-            resident=images.nbytes <= self.resident_limit,
-            repeat=bool(trainer and trainer.overfit_batches),  # type: ignore[attr-defined]
-        )
+        fits = images.nbytes <= self.resident_limit
+        return batches_of_rank(self.trainer, images, labels, self.batch_size, self.seed, fits)
 
 
 def check_integer(key: str, value: object, low: int, high: int | None = None) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_lab import UserError
-from gan_lab.data.batches import ResidentBatches
+from gan_lab.data.batches import ResidentBatches, batches_of_rank, check_batch_size
 from gan_lab.data.datamodule import check_integer
 from gan_lab.data.seeds import mix
 from gan_lab.data.subsets import check_subset, choose, subset_size
@@ -125,15 +125,7 @@ class PointData(pl.LightningDataModule):
         check_integer("holdout", self.holdout, 0, self.source.num_train - 1)
         check_subset(self.subset, self.source.num_train - self.holdout)
         check_integer("batch_size", self.batch_size, 1)
-        self._check_batch()
-
-    def _check_batch(self, world_size: int = 1) -> None:
-        if self.batch_size * world_size > self.num_train:
-            raise UserError(
-                f"data.batch_size={self.batch_size} on {world_size} device(s) is more than the "
-                f"{self.num_train} training points that data.holdout and subset leave; set it to "
-                f"{self.num_train // world_size} or less"
-            )
+        check_batch_size(self.batch_size, self.num_train)
 
     @property
     def num_train(self) -> int:
@@ -170,18 +162,8 @@ class PointData(pl.LightningDataModule):
         return points, labels
 
     def train_dataloader(self) -> ResidentBatches:
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        self._check_batch(world_size)
-        return ResidentBatches(
-            *self.images("train"),
-            batch_size=self.batch_size,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-            device=trainer.strategy.root_device if trainer else "cpu",
-            repeat=bool(trainer and trainer.overfit_batches),  # type: ignore[attr-defined]
-        )
+        points, labels = self.images("train")
+        return batches_of_rank(self.trainer, points, labels, self.batch_size, self.seed)
 
 
 def draw_points(points: Tensor, real: Tensor | None = None, size: int = 320) -> np.ndarray:

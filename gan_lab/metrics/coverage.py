@@ -81,11 +81,16 @@ def class_kl(fake_counts: Tensor, real_counts: Tensor) -> float:
 
 
 class Modes(NamedTuple):
-    """Modes hit at least once, share of samples that hit one, KL(hits || uniform) in nats."""
+    """Modes hit at least once, share of samples that hit one, KL(hits || uniform) in nats.
+
+    `misses` makes one order of the first two, in which a mode outweighs any quality: the number of
+    modes not found plus the share of samples that hit none, 0 at best.
+    """
 
     found: int
     high_quality: float
     kl: float
+    misses: float
 
 
 def mixture_modes(points: Tensor, centres: Tensor, sigma: float) -> Modes:
@@ -97,8 +102,8 @@ def mixture_modes(points: Tensor, centres: Tensor, sigma: float) -> Modes:
     >>> centres = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> points = torch.tensor([[0.02, 0.0], [0.0, 0.01], [0.5, 0.0], [0.0, 0.0]])
     >>> modes = mixture_modes(points, centres, sigma=0.01)
-    >>> modes.found, modes.high_quality, round(modes.kl, 4)
-    (1, 0.75, 0.6931)
+    >>> modes.found, modes.high_quality, round(modes.kl, 4), modes.misses
+    (1, 0.75, 0.6931, 1.25)
     """
     distance, mode = torch.cdist(points.double(), centres.double()).min(dim=1)
     return _modes(mode[distance < 3 * sigma], len(points), len(centres))
@@ -119,4 +124,5 @@ def stacked_modes(digits: Tensor, num_classes: int = 10) -> Modes:
 def _modes(hits: Tensor, num_samples: int, num_modes: int) -> Modes:
     counts = class_counts(hits, num_modes)
     kl = class_kl(counts, torch.ones(num_modes))
-    return Modes(int((counts > 0).sum()), len(hits) / num_samples, kl)
+    found, high_quality = int((counts > 0).sum()), len(hits) / num_samples
+    return Modes(found, high_quality, kl, misses=num_modes - found + 1 - high_quality)

@@ -95,7 +95,7 @@ def fid_infinity(
     >>> abs(fid_infinity(real, fake)) < fid(real, fake)
     True
     """
-    smallest = smallest or max(len(fake) // 10, 2 * fake.shape[1])
+    smallest = smallest or smallest_subset(*fake.shape)
     if smallest >= len(fake):
         raise UserError(
             f"FID at infinity needs more than {smallest} generated samples of "
@@ -111,6 +111,11 @@ def fid_infinity(
     design = torch.stack([torch.ones_like(inverse), inverse], dim=1)
     line = torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)[:, None])
     return float(line.solution[0, 0])
+
+
+def smallest_subset(num_fake: int, num_features: int) -> int:
+    """Of how many samples the smallest subset of `fid_infinity` is; it takes more than these."""
+    return max(num_fake // 10, 2 * num_features)
 
 
 def kid(

@@ -1,12 +1,16 @@
-"""Every metric of the protocol by name: one function from a comparison to a value with interval."""
+"""Every metric of the protocol by name: one function from a comparison to a value with interval.
 
-from collections.abc import Callable, Sequence
+Each raises UserError where there are too few images for it.
+"""
+
+from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from gan_lab import UserError
 from gan_lab.metrics import coverage, fidelity, memorization
 from gan_lab.metrics.features import ImageFeatures
 from gan_lab.metrics.intervals import (
@@ -95,6 +99,12 @@ def inception_score(these: Comparison) -> Measure:
 def class_kl(these: Comparison) -> Measure:
     num_classes = these.fake.logits.shape[1]
     real, classes = _counts(these.reference.classes, num_classes), these.fake.classes
+    foreign = (_counts(classes, num_classes) > 0) & (real == 0)
+    if foreign.any():
+        raise UserError(
+            f"class_kl is infinite: none of {len(these.reference.images)} real images shows the "
+            f"classes {foreign.nonzero().flatten().tolist()}; compare with more of them"
+        )
     value = coverage.class_kl(_counts(classes, num_classes), real)
     draws = [
         coverage.class_kl(_counts(classes[rows], num_classes), real)
@@ -161,13 +171,16 @@ MEASURES: dict[str, Callable[[Comparison], Measure]] = {
 }
 # Their floor is real images that the generator has not seen, their ceiling plain copies.
 MEMORIZATION = ("c_t", "authenticity", "near_copies")
-# What of an extractor's `gives` these cannot do without.
+# What of an extractor's `gives` these cannot do without, and how the lack of it is said.
 NEEDS = {"inception_score": "logits", "class_kl": "classes"}
+LACKS = {"logits": "has no logits", "classes": "does not know the classes of these data"}
 
 
-def usable(names: Sequence[str], extractor: ImageFeatures) -> list[str]:
-    """Those metrics that the features of this network allow."""
-    return [name for name in names if NEEDS.get(name) in (None, *extractor.gives)]
+def check_usable(name: str, extractor: ImageFeatures) -> None:
+    """Raise UserError where the features of this network do not allow a metric."""
+    need = NEEDS.get(name)
+    if need is not None and need not in extractor.gives:
+        raise UserError(f"{name} cannot be measured: the feature network {LACKS[need]}")
 
 
 def _mean(values: Tensor) -> Measure:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from gan_lab import UserError
-from gan_lab.metrics.anchors import measure_anchors
+from gan_lab.metrics.anchors import Anchors
 from gan_lab.metrics.card import Card
 from gan_lab.metrics.coverage import class_counts
 from gan_lab.metrics.features import ImageFeatures
 from gan_lab.metrics.fidelity import fid_per_class
-from gan_lab.metrics.measures import MEASURES, Comparison, usable
+from gan_lab.metrics.measures import MEASURES, Comparison, check_usable
 from gan_lab.metrics.memorization import closest_pairs, distance_quantiles
 from gan_lab.metrics.reals import Neighbours, Reals, RealSide
 from gan_lab.metrics.storage import Cache
@@ -36,22 +36,20 @@ def evaluate_images(
 ) -> Result:
     """Measure uint8 images [N, C, H, W]; `metrics` defaults to all of MEASURES.
 
-    Those that the extractor has no logits for are left out.
-
-    Returns {"metrics": {name: {"value", "interval", "floor", "ceiling", "blurred"}}, "card": {..}}
-    and, with `details`, what `describe` adds; without `anchors` only values and intervals. Real
+    Returns {"metrics": {name: {"value", "interval", "floor", "ceiling", "blurred"}}, "card": {..}},
+    with `details` what `describe` adds, and in "left_out", name -> reason, the metrics that these
+    images or this extractor do not allow; without `anchors` only values and intervals. Real
     features, distances and anchors are kept in the folder `cache`.
+
+    Raises:
+        UserError: where a metric is named in `metrics` that would be left out.
     """
-    names = usable(check_metrics(metrics), extractor)
-    if not names:
-        raise UserError(f"metrics={metrics} all need class logits, which this extractor lacks")
+    check_metrics(metrics)
     check_images(fake, reals)
     real = RealSide(reals, extractor, Cache(cache))
     these = Comparison(real.sample(fake), real, seed)
-    entries = {name: MEASURES[name](these)._asdict() for name in names}
-    if anchors:
-        for name, values in measure_anchors(real, names, len(fake)).items():
-            entries[name].update(values)
+    around = Anchors(real, len(fake)) if anchors else None
+    entries, left_out = measure_all(metrics, these, around)
     card = Card(
         data=reals.name,
         split=reals.split,
@@ -67,7 +65,34 @@ def evaluate_images(
         seed=seed,
     )
     result = {"metrics": entries, "card": asdict(card)}
+    result |= {"left_out": left_out} if left_out else {}
     return {**result, "details": describe(these)} if details else result
+
+
+def measure_all(
+    metrics: Sequence[str] | None, these: Comparison, anchors: Anchors | None
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Name -> entry of what can be computed, and name -> reason of what cannot.
+
+    Raises:
+        UserError: instead of the latter where `metrics` names it.
+    """
+    entries, left_out = {}, {}
+    for name in check_metrics(metrics):
+        try:
+            entries[name] = measure(name, these, anchors)
+        except UserError as error:
+            if metrics is not None:
+                raise
+            left_out[name] = str(error)
+    return entries, left_out
+
+
+def measure(name: str, these: Comparison, anchors: Anchors | None) -> dict[str, Any]:
+    """Value and interval of one metric, and its anchors; UserError where any cannot be computed."""
+    check_usable(name, these.real.extractor)
+    entry = MEASURES[name](these)._asdict()
+    return entry if anchors is None else {**entry, **anchors.values(name)}
 
 
 def check_metrics(metrics: Sequence[str] | None) -> list[str]:

@@ -99,7 +99,7 @@ def test_modes_of_a_ring():
     assert modes.high_quality == pytest.approx(1 - math.exp(-4.5), abs=0.01)
     assert modes.kl < 0.001
     one = coverage.mixture_modes(centres[:1].repeat(50, 1), centres, sigma=0.01)
-    assert one == (1, 1.0, pytest.approx(math.log(8)))
+    assert one == (1, 1.0, pytest.approx(math.log(8)), 7)
 
 
 def test_points_far_from_every_mode():
@@ -119,7 +119,7 @@ def test_stacked_modes_of_a_perfect_sampler():
 
 def test_stacked_modes_of_one_triple():
     modes = coverage.stacked_modes(torch.tensor([[1, 2, 3]]).repeat(5, 1))
-    assert modes == (1, 1.0, pytest.approx(math.log(1000)))
+    assert modes == (1, 1.0, pytest.approx(math.log(1000)), 999)
 
 
 @pytest.mark.slow

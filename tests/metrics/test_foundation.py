@@ -162,6 +162,7 @@ def test_metrics_of_missing_logits_are_left_out(has_logits, missing):
     result = evaluate_images(byte_images(300), reals, extractor, details=True)
     assert set(result["metrics"]) == set(MEASURES) - missing
     assert result["card"]["extractor"] == "pooled"
+    assert set(result["left_out"]) == missing
     assert "classes" not in result["details"]
-    with pytest.raises(UserError, match="need class logits"):
+    with pytest.raises(UserError, match=r"class_kl cannot be measured: .* not know the classes"):
         evaluate_images(byte_images(300), reals, extractor, metrics=["class_kl"])

@@ -55,6 +55,26 @@ def test_a_generator_that_misses_everything() -> None:
     values = judge(data).measure(torch.full((100, 2), 5.0))
     assert (values["modes"], values["high_quality"]) == (0, 0)
     assert math.isnan(values["mode_kl"])
+    assert values["mode_misses"] == 9
+
+
+def test_the_monitor_prefers_modes_and_then_quality() -> None:
+    data = point_data(ring())
+    centres, off = data.source.centres, torch.full((1, 2), 5.0)
+    best_first = [
+        centres,
+        torch.cat([centres, off]),
+        torch.cat([centres, off.repeat(800, 1)]),
+        centres[:7],
+        torch.cat([centres[:7], off]),
+        off,
+    ]
+    known = judge(data)
+    scores = [known.measure(points)[known.monitor] for points in best_first]
+    assert scores == sorted(scores)
+    assert len(set(scores)) == len(scores)
+    assert scores[0] == 0
+    assert scores[3] == 1
 
 
 def test_samples_of_another_kind_are_refused() -> None:

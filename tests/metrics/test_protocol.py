@@ -1,5 +1,6 @@
 """From images to a result: complete, repeatable, and from the cache what was computed without."""
 
+import json
 import math
 
 import pytest
@@ -129,8 +130,46 @@ def test_wrong_images_are_refused(extractor, reals, images, message):
         evaluate_images(images, reals, extractor)
 
 
+def test_what_few_images_do_not_allow_is_left_out(extractor, reals):
+    result = evaluate_images(byte_images(40), reals, extractor)
+    assert set(result["metrics"]) | set(result["left_out"]) == set(MEASURES)
+    assert not set(result["metrics"]) & set(result["left_out"])
+    assert "needs more than 256 generated samples" in result["left_out"]["fid_infinity"]
+    assert "left_out" in json.loads(to_json(result))
+    with pytest.raises(UserError, match="needs more than 256 generated samples"):
+        evaluate_images(byte_images(40), reals, extractor, metrics=["fid", "fid_infinity"])
+
+
+def test_a_metric_without_its_floor_is_left_out(extractor, reals):
+    few = Reals("noise", "test", reals.train[:100], reals.reference)
+    result = evaluate_images(byte_images(300), few, extractor)
+    assert "got 100" in result["left_out"]["fid_infinity"]  # of training images, for the floor
+    alone = evaluate_images(byte_images(300), few, extractor, anchors=False)
+    assert "fid_infinity" in alone["metrics"]
+
+
+def test_a_class_that_the_reals_lack(extractor, reals):
+    shown = extractor.features(reals.reference)[1].argmax(1)
+    lacking = Reals("noise", "test", reals.train, reals.reference[shown != 2])
+    result = evaluate_images(byte_images(100), lacking, extractor)
+    assert "shows the classes [2]" in result["left_out"]["class_kl"]
+
+
 def test_unknown_metrics_and_too_few_reals_are_refused(extractor, reals):
     with pytest.raises(UserError, match=r"unknown metrics \['fidd'\]; choose among fid,"):
         evaluate_images(byte_images(20), reals, extractor, metrics=["fidd"])
     with pytest.raises(UserError, match="at least 10 of each"):
         Reals("noise", "test", byte_images(600), byte_images(9))
+
+
+def test_noise_may_show_classes_that_the_data_lack(extractor):
+    """Then the ceiling of class_kl is infinite, which is no fault of the samples."""
+    train, test, fake = (byte_images(800, seed)[torch.arange(800) % 4 < 2] for seed in (1, 2, 3))
+    reals = Reals("two quarters", "test", train, test)
+    result = evaluate_images(fake, reals, extractor, metrics=["class_kl"])
+    entry = result["metrics"]["class_kl"]
+    assert entry["value"] < 0.1
+    assert entry["ceiling"] == math.inf or entry["ceiling"] > entry["value"]
+    shown = extractor.features(torch.randint(256, (400, 1, 12, 12), dtype=torch.uint8))[1]
+    if set(shown.argmax(1).tolist()) - {0, 1}:
+        assert json.loads(to_json(result))["metrics"]["class_kl"]["ceiling"] is None
