@@ -39,7 +39,7 @@ def trace(networks: str, folder: Path) -> dict[str, list[float | None]]:
     arguments = [f"hydra.run.dir={folder}", *tiny(*RECIPE, networks=networks)]
     assert guarded("train", train, arguments) == 0
     with (folder / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row["discriminator/loss"]]
     return {key: [float(row[key]) if row[key] else None for row in rows] for key in COLUMNS}
 
 

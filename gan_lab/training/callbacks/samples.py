@@ -47,14 +47,14 @@ class Samples(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         num_train = trainer.datamodule.num_train  # type: ignore[attr-defined]
         self.interval = self.every or max(num_train, 1)
+        self.due = mark_after(pl_module.images_seen, self.interval)
         if pl_module.images_seen == 0:
             self.write(trainer, pl_module)
-        self.due = mark_after(pl_module.images_seen, self.interval)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         if pl_module.images_seen >= self.due:
-            self.write(trainer, pl_module)
             self.due = mark_after(pl_module.images_seen, self.interval)
+            self.write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """The last grid and the evolution; not for a run that was interrupted and may go on."""
@@ -79,11 +79,11 @@ class Samples(Callback):
         self.written_at = module.images_seen
 
 
-def mark_after(images: int, every: int) -> int:
-    """The first mark beyond `images`: doubling from 1,000 up to `every`, then its multiples."""
+def mark_after(images: int, every: int, first: int = FIRST_MARK) -> int:
+    """The first mark beyond `images`: doubling from `first` up to `every`, then its multiples."""
     if images >= every:
         return (images // every + 1) * every
-    mark = FIRST_MARK
+    mark = first
     while mark <= images:
         mark *= 2
     return min(mark, every)
