@@ -66,13 +66,16 @@ def make_grid(images: Tensor, columns: int | None = None, padding: int = 2) -> n
 
 
 def save_png(path: Path | str, image: np.ndarray) -> None:
-    """Write uint8 [H, W], [H, W, 1] or [H, W, 3]; a reader never sees half a file."""
+    """Write uint8 [H, W], [H, W, 1] or [H, W, 3]; a reader never sees half a file.
+
+    The folder is made, but not its parents: a mount that vanished stays away.
+    """
     path = Path(path)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(partial, format="PNG")
         partial.replace(path)
     except OSError as error:

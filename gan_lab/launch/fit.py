@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from gan_lab import RunError, UserError
 from gan_lab.launch import assemble, loggers, runs
+from gan_lab.launch.messages import flatten
+from gan_lab.launch.resuming import Start, tidy, where_to_go_on
 from gan_lab.launch.runs import RUN_DIR, is_first_rank
 from gan_lab.launch.trainer import build_trainer
-from gan_lab.training import checkpoint
-from gan_lab.training.callbacks.checkpoints import Checkpoints, Signals
+from gan_lab.training import storage
+from gan_lab.training.callbacks.checkpoints import Checkpoints, Signals, stopped_by_signal
 from gan_lab.training.callbacks.evaluation import Evaluation
+from gan_lab.training.callbacks.health import Health
 from gan_lab.training.callbacks.metrics_csv import MetricsCSV
+from gan_lab.training.distributed import RankDied
+from gan_lab.training.loop import WholeFitLoop
 from gan_lab.training.measures import Diverged
 from gan_lab.training.module import GAN
 
@@ -25,13 +30,19 @@ from gan_lab.training.module import GAN
 def fit(run: runs.Run) -> float | None:
     """Check everything, then train; leave result.json and say where the run is."""
     quiet_lightning()
+    try:
+        return fit_locked(run)
+    finally:
+        run.lock.release()
+
+
+def fit_locked(run: runs.Run) -> float | None:
     config = run.config
-    images_seen = 0
-    if run.checkpoint is not None:
-        images_seen = checkpoint.load(run.checkpoint)["progress"]["images_seen"]
+    storage.failing.clear()  # what an earlier run of this process could not write
     loggers.check(config)
     data = assemble.build_data(config)
     module = assemble.build_module(config)
+    start = where_to_go_on(run, module) if run.resumed else None
     signals, record = Signals(), MetricsCSV()
     callbacks = [signals, record, *assemble.build_callbacks(config)]
     build_trainer(config, run.folder, list(callbacks), logger=False)  # the flags are sound
@@ -41,18 +52,30 @@ def fit(run: runs.Run) -> float | None:
     if is_first_rank():
         run.create()
         os.environ[RUN_DIR] = str(run.folder.absolute())  # where the other ranks find it
+        tidy(run, start)
+    images_seen = start.images_seen if start else 0
     writers = assemble.build_loggers(config, run.folder, images_seen + 1 if images_seen else None)
     trainer = build_trainer(config, run.folder, callbacks, logger=writers)
+    trainer.fit_loop.__class__ = WholeFitLoop
     loggers.log_setup(trainer.loggers, config, run.history["command"])
-    for callback in callbacks:
-        if isinstance(callback, Checkpoints):
-            callback.config = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    prepare(callbacks, config)
     if is_first_rank() and config.trainer.precision == "auto":
         print(f"precision: {trainer.precision} (trainer.precision=auto)", file=sys.stderr)
-    status = follow(run, trainer, module, data, signals)
+    status = follow(run, trainer, module, data, start)
     if status == "interrupted":
-        sys.exit(signals.status or 130 if is_first_rank() else 0)
+        sys.exit(signals.status if is_first_rank() else 0)
     return best_of(trainer)[0]
+
+
+def prepare(callbacks: list[Callback], config: DictConfig) -> None:
+    """Tell callbacks what they keep of the config, and let a full disk cost no more than files."""
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    for callback in callbacks:
+        storage.shelter(callback)
+        if isinstance(callback, Checkpoints):
+            callback.config = plain
+        if isinstance(callback, Health):
+            callback.settings = flatten(plain)
 
 
 def check_share(config: DictConfig, data: Any) -> None:
@@ -67,25 +90,53 @@ def check_share(config: DictConfig, data: Any) -> None:
             )
 
 
-def follow(run: runs.Run, trainer: Trainer, module: GAN, data: Any, signals: Signals) -> str:
+def follow(run: runs.Run, trainer: Trainer, module: GAN, data: Any, start: Start | None) -> str:
     """Run Lightning's fit and record how it ended: finished, interrupted, diverged or failed."""
     status = "failed"
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=run.checkpoint)
-        status = "finished" if signals.received is None else "interrupted"
+        trainer.fit(module, datamodule=data, ckpt_path=start.path if start else None)
+        require_checkpoint(trainer)
+        status = "interrupted" if stopped_by_signal(trainer) else "finished"
     except Diverged:
         status = "diverged"
         raise
+    except RankDied as error:
+        again = f"go on from the last checkpoint with resume={run.folder}"
+        raise RankDied(f"the run in {run.folder} failed: {error}; {again}") from error
     except (KeyboardInterrupt, SystemExit):
         status = "interrupted"
     except OSError as error:
         raise RunError(f"the run in {run.folder} failed: {error}") from error
     finally:
         if trainer.is_global_zero:
-            runs.write_result(run.folder, result_of(status, trainer, module))
-            loggers.conclude(trainer.loggers, status)
-            print(where_things_are(run.folder), flush=True)
+            conclude(run, trainer, module, status)
     return status
+
+
+def require_checkpoint(trainer: Trainer) -> None:
+    """Raise RunError where the run's end is not saved; name what else could not be written."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    own = [c for c in callbacks if isinstance(c, Checkpoints)]
+    for what in storage.failing.keys() - {str(callback.path) for callback in own}:
+        text = f"warning: something is missing of {what}: {storage.failing[what]}"
+        print(text, file=sys.stderr, flush=True)
+    for callback in own:
+        if callback.failure is not None:
+            raise RunError(
+                f"the end of the run is not saved: cannot write {callback.path}: "
+                f"{callback.failure}; make room, then go on from the last checkpoint with "
+                f"resume={trainer.default_root_dir}"
+            )
+
+
+def conclude(run: runs.Run, trainer: Trainer, module: GAN, status: str) -> None:
+    """Leave result.json and the loggers' last words, and say where the run is."""
+    write_result = runs.write_result
+    if status != "finished":  # what ended the run is worth more than that this failed, too
+        write_result = storage.forgiving("result.json", write_result)
+    write_result(run.folder, result_of(status, trainer, module))
+    loggers.conclude(trainer.loggers, status)
+    print(where_things_are(run.folder), flush=True)
 
 
 def where_things_are(folder: Path) -> str:
@@ -99,6 +150,8 @@ def where_things_are(folder: Path) -> str:
 def result_of(status: str, trainer: Trainer, module: GAN) -> dict[str, Any]:
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     record = next((c for c in callbacks if isinstance(c, MetricsCSV)), None)
+    measuring = [c for c in callbacks if isinstance(c, Evaluation | Health)]
+    watched = {type(callback).__name__.lower(): callback.seconds for callback in measuring}
     metric, best = best_of(trainer)
     return {
         "status": status,
@@ -106,6 +159,7 @@ def result_of(status: str, trainer: Trainer, module: GAN) -> dict[str, Any]:
         "images_seen": module.images_seen,
         "generator_updates": module.generator_updates,
         "seconds": module.stopwatch.total(),
+        "callback_seconds": watched,  # of these, in this session
         "precision": str(trainer.precision),
         "metric": metric,
         "best": best,

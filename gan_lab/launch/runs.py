@@ -12,7 +12,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab import RunError, UserError
+from gan_lab.launch.lock import Lock
 from gan_lab.launch.messages import flatten
+from gan_lab.training.storage import clear_partials
 
 RUN_DIR = "GAN_LAB_RUN_DIR"  # tells the ranks that a run starts where its folder is
 BUDGET = ("trainer.max_epochs", "trainer.max_time")
@@ -20,22 +22,29 @@ BUDGET = ("trainer.max_epochs", "trainer.max_time")
 
 @dataclass
 class Run:
-    """A run folder with its resolved config; `checkpoint` is where a resumed run goes on from."""
+    """A run folder with its resolved config."""
 
     folder: Path
     config: DictConfig
     history: dict[str, list] = field(default_factory=dict)  # overrides.yaml
-    checkpoint: Path | None = None
+    resumed: bool = False
     extended: bool = False  # a resumed run whose budget has grown
+
+    def __post_init__(self) -> None:
+        self.lock = Lock(self.folder)
 
     def create(self) -> None:
         """Make the folder and write config.yaml; called once everything has been checked.
 
         Raises:
-            UserError: where it cannot be written.
+            UserError: where it cannot be written, or another process has been faster.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock.take()
+            if not self.resumed:
+                refuse_occupied(self.folder)
+            clear_partials(self.folder, self.resumed)
             (self.folder / "result.json").unlink(missing_ok=True)
             write_text(self.folder / "config.yaml", OmegaConf.to_yaml(self.config, resolve=True))
             write_text(self.folder / "overrides.yaml", OmegaConf.to_yaml(self.history))
@@ -44,6 +53,15 @@ class Run:
                 f"the run folder {self.folder} cannot be written ({error.strerror}); "
                 "choose another with hydra.run.dir="
             ) from error
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise UserError where the folder holds a run."""
+    if (folder / "config.yaml").exists():
+        raise UserError(
+            f"hydra.run.dir={folder} already holds a run; continue it with resume={folder}, "
+            "or choose another folder"
+        )
 
 
 def is_first_rank() -> bool:
@@ -57,11 +75,7 @@ def new_run(config: DictConfig, folder: Path, overrides: list[str]) -> Run:
         return Run(Path(os.environ[RUN_DIR]), config, {"command": overrides, "resumed": []})
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", str(config.name)):
         raise UserError(f"name={config.name} must be of letters, digits, `_`, `-` and inner `.`")
-    if (folder / "config.yaml").exists():
-        raise UserError(
-            f"hydra.run.dir={folder} already holds a run; continue it with resume={folder}, "
-            "or choose another folder"
-        )
+    refuse_occupied(folder)
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(
@@ -69,6 +83,15 @@ def new_run(config: DictConfig, folder: Path, overrides: list[str]) -> Run:
             f"{'read-only' if nearest.is_dir() else 'a file'}; choose another with hydra.run.dir="
         )
     return Run(folder, config, {"command": overrides, "resumed": []})
+
+
+def require_run(folder: Path, argument: str) -> None:
+    """Raise UserError where the folder that `argument` names holds no run."""
+    if (folder / "config.yaml").is_file():
+        return
+    there = "has no config.yaml" if folder.is_dir() else "is no folder"
+    what = there if folder.exists() else "does not exist"
+    raise UserError(f"{argument}={folder} {what}; give the folder of a run that train made")
 
 
 def resumed_run(
@@ -79,22 +102,17 @@ def resumed_run(
     Raises:
         UserError: where the folder holds no run, or another setting than the budget differs.
     """
-    if not (folder / "config.yaml").is_file():
-        what = (
-            "has no config.yaml"
-            if folder.is_dir()
-            else "is no folder"
-            if folder.exists()
-            else "does not exist"
-        )
-        raise UserError(f"resume={folder} {what}; give the folder of a run that train made")
+    require_run(folder, "resume")
     try:
         config = OmegaConf.load(folder / "config.yaml")
         history: Any = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
         if not isinstance(config, DictConfig) or not isinstance(history, dict):
             raise TypeError("it is not made of keys and values")
     except Exception as error:
-        raise UserError(f"resume={folder}: its config cannot be read: {error}") from error
+        raise UserError(
+            f"resume={folder}: its config cannot be read: {error}; "
+            "repair config.yaml or overrides.yaml, or start a new run"
+        ) from error
     given = [text for text in overrides if not text.startswith(("resume=", "hydra."))]
     extended = False
     if given:
@@ -103,8 +121,7 @@ def resumed_run(
     if extended:
         history["resumed"].append(given)
         history["command"] += given
-    last = folder / "checkpoints" / "last.ckpt"
-    return Run(folder, config, history, last if last.exists() else None, extended)
+    return Run(folder, config, history, True, extended)
 
 
 def extend_budget(config: DictConfig, before: DictConfig, after: DictConfig) -> bool:
@@ -176,5 +193,11 @@ def finite(value: Any) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old or the new one, never half."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)
+    try:
+        with partial.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -32,12 +32,18 @@ def content_hash(*tensors: Tensor) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Readers see the old file or the new one, never a part, also with several writers."""
+def write_atomically(path: Path, content: bytes, parents: bool = True) -> None:
+    """Readers see the old file or the new one, never a part, also with several writers.
+
+    The file's folder is made where it is missing, and its parents unless these must be there.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
+        path.parent.mkdir(parents=parents, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         if partial.exists():

@@ -1,8 +1,10 @@
 """TensorBoard events in the run folder, in one curve even after a resume."""
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor
+
+from gan_lab.training import storage
 
 LOSSES = ["Multiline", ["discriminator/loss", "generator/loss"]]
 BELIEF = ["Multiline", ["discriminator/real", "discriminator/fake"]]
@@ -45,6 +50,8 @@ class RunTensorBoard(TensorBoardLogger):
     def experiment(self) -> Any:
         first = self._experiment is None
         writer = super().experiment
+        if first and hasattr(writer, "file_writer"):
+            writer.file_writer.event_writer = EventLog(writer.file_writer.event_writer)
         if first and hasattr(writer, "add_custom_scalars") and not self.resumed:
             charts = {"losses": LOSSES, "belief": BELIEF, "gradient norms": GRADIENTS}
             writer.add_custom_scalars({"both players": charts})
@@ -69,6 +76,12 @@ class RunTensorBoard(TensorBoardLogger):
         """Pictures uint8 [H, W, C]."""
         for picture in images:
             self.experiment.add_image(key, picture, step, dataformats="HWC")
+        self.save()
+
+    @rank_zero_only
+    def log_verdict(self, text: str, step: int) -> None:
+        """What the health monitor has to say, in Markdown."""
+        self.experiment.add_text("verdict", text, step)
         self.save()
 
     @rank_zero_only
@@ -102,6 +115,44 @@ class RunTensorBoard(TensorBoardLogger):
         data = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
         value = Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)
         self.experiment.file_writer.add_summary(Summary(value=[value]))
+
+
+class EventLog:
+    """Goes on with an event file without tensorboard's thread, which a full disk ends for good."""
+
+    def __init__(self, writer: Any) -> None:
+        writer.close()
+        self.folder = writer.get_logdir()
+        self.journal = storage.Journal(Path(writer._file_name))
+        self.records = RecordWriter(self.journal)
+
+    def add_event(self, event: Any) -> None:
+        self.records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        self.journal.flush()
+
+    def get_logdir(self) -> str:
+        return self.folder
+
+    def reopen(self) -> None:
+        """Nothing was closed."""
+
+    close = flush
+
+
+def event_files(folder: Path) -> dict[str, int]:
+    """Name -> bytes of the run's event files, as a checkpoint keeps them."""
+    return {path.name: path.stat().st_size for path in folder.glob("events.out.tfevents.*")}
+
+
+def rewind(folder: Path, known: Mapping[str, int]) -> None:
+    """Cut the event files to what a checkpoint knows of them: a killed session wrote more."""
+    for name, size in event_files(folder).items():
+        if name not in known:
+            (folder / name).unlink()
+        elif size > known[name]:
+            os.truncate(folder / name, known[name])
 
 
 def columns(settings: Mapping[str, Any], metrics: Sequence[str]) -> api_pb2.Experiment:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from gan_lab.launch import assemble
 from gan_lab.launch.entry import guarded
 from gan_lab.metrics.features import FeatureNet, find_weights, save_extractor
 from gan_lab.train import train
-from gan_lab.training.callbacks.evaluation import Evaluation, improves
+from gan_lab.training.callbacks.evaluation import Evaluation, improves, read_best, write_best
 from tests.conftest import run_train, tiny_config
 
 OFTEN = ["callbacks.evaluation.every=64", "callbacks.evaluation.num_images=20"]
@@ -87,11 +88,51 @@ def test_a_resumed_run_knows_its_best(root: str, tmp_path: Path) -> None:
     assert json.loads((run / "result.json").read_text())["best"] == planted
 
 
+def test_a_best_by_another_metric_is_none(root: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert run_train(run, root, *OFTEN, "trainer.max_epochs=1") == 0
+    planted = {"images_seen": 64, "recall": 2.0}
+    (run / "checkpoints" / "best.json").write_text(json.dumps(planted))
+    assert guarded("train", train, [f"resume={run}", "trainer.max_epochs=2"]) == 0
+    assert json.loads((run / "result.json").read_text())["best"]["fid"] > 0
+
+
+def test_what_too_few_images_do_not_allow_does_not_end_a_run(root: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert run_train(run, root, *OFTEN, "callbacks.evaluation.metrics=[fid,c_t]") == 0
+    assert all(math.isfinite(float(row["val/fid"])) for row in rows_of(run))
+    assert {row["val/c_t"] for row in rows_of(run)} == {"nan"}
+
+
+def test_the_record_of_the_best_is_json_whatever_it_scored(tmp_path: Path) -> None:
+    record = {"images_seen": 64, "modes": 0, "mode_kl": math.nan, "mode_misses": 9.0}
+    write_best(tmp_path, record)
+    text = (tmp_path / "best.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["mode_kl"] is None
+    found = read_best(tmp_path)
+    assert math.isnan(found.pop("mode_kl"))
+    assert found == {"images_seen": 64, "modes": 0, "mode_misses": 9.0}
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "[1]"])
+def test_a_damaged_record_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "best.json").write_text(text)
+    assert read_best(tmp_path) == {}
+
+
 def test_lower_is_better_only_where_it_is() -> None:
     low, high = {"fid": 1.0, "recall": 0.1}, {"fid": 2.0, "recall": 0.2}
     assert improves("fid", low, high)
     assert not improves("fid", high, low)
     assert improves("recall", high, low)
+
+
+@pytest.mark.parametrize("metric", ["fid", "recall"])
+def test_any_number_is_better_than_none(metric: str) -> None:
+    number, none = {metric: 5.0}, {metric: math.nan}
+    assert improves(metric, number, none)
+    assert not improves(metric, none, number)
+    assert not improves(metric, none, none)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +142,7 @@ def test_lower_is_better_only_where_it_is() -> None:
         ({"metrics": ["kid"], "monitor": "fid"}, "monitor=fid must be one of"),
         ({"metrics": ["fid"], "every": 0}, "every=0"),
         ({"metrics": ["fid"], "num_images": 1}, "num_images=1"),
+        ({"metrics": ["fid", "fid_infinity"], "num_images": 256}, "num_images=256 must be above"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:
