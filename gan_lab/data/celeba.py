@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_lab import RunError
+from gan_lab import UserError
 from gan_lab.data.formats import reading
 from gan_lab.data.pictures import Recipe, decode_all, fingerprint
 from gan_lab.data.sources import as_folder
@@ -38,7 +38,7 @@ class CelebA:
         return f"celeba-{fingerprint(self._splits['train'] + self._splits['test'], self.recipe)}"
 
     def check(self) -> None:
-        """Raise UserError for wrong arguments, RunError where the files are missing."""
+        """Raise UserError for wrong arguments, and where the files are missing."""
         self.recipe.check()
         _ = self._splits
 
@@ -56,7 +56,7 @@ class CelebA:
     def _splits(self) -> dict[str, list[Path]]:
         partition, images = self.folder / "list_eval_partition.txt", "img_align_celeba"
         if not partition.is_file() or not (self.folder / images).is_dir():
-            raise RunError(
+            raise UserError(
                 f"CelebA cannot be fetched by a program; put list_eval_partition.txt and the "
                 f"unpacked folder {images} into {self.folder}, or set data.root to the folder "
                 "that contains celeba"
@@ -64,9 +64,18 @@ class CelebA:
         with reading(partition):
             # Each line is a name and 0, 1 or 2 for training, validation and test.
             rows = [line.split() for line in partition.read_text().splitlines() if line.strip()]
-            parts = {part: [name for name, p in rows if p == part] for part in "012"}
+            parts = {part: [plain(name) for name, p in rows if p == part] for part in "012"}
+            if not parts["0"] or not parts["2"]:
+                raise ValueError("it lists no pictures for training, or none for the test")
         train, test = parts["0"] + parts["1"], parts["2"]
         return {
             "train": [self.folder / images / name for name in train],
             "test": [self.folder / images / name for name in test],
         }
+
+
+def plain(name: str) -> str:
+    """The name of a file in the folder; ValueError for a way out of it."""
+    if Path(name).name != name:
+        raise ValueError(f"it lists {name}, which is no plain file name")
+    return name

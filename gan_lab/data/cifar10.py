@@ -1,6 +1,5 @@
 """CIFAR-10 (Krizhevsky 2009): 32x32 photographs of ten kinds of things."""
 
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_lab import UserError
-from gan_lab.data.formats import reading, unpickle_arrays
+from gan_lab.data.formats import read_member, reading, unpickle_arrays
 from gan_lab.data.sources import Unavailable, as_folder, checksum, download, fetch
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -78,8 +77,9 @@ def _from_archive(folder: Path) -> None:
     download(URL, archive)
     if checksum(archive, like=ARCHIVE_MD5) != ARCHIVE_MD5:
         raise Unavailable("what came from there is not the official file")
-    with tarfile.open(archive) as members:
-        for name in FILES:
-            content = members.extractfile(f"cifar-10-batches-py/{name}")
-            assert content is not None  # the archive's checksum vouches for its members
-            (folder / name).write_bytes(content.read())
+    for name in FILES:
+        try:
+            content = read_member(archive, f"cifar-10-batches-py/{name}", limit=2**25)
+        except ValueError as error:
+            raise Unavailable(f"what came from there is damaged: {error}") from error
+        (folder / name).write_bytes(content)

@@ -3,8 +3,11 @@
 import contextlib
 import gzip
 import pickle
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,20 +31,70 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
         raise UserError(
             f"{path} cannot be read: {error}; replace it with a whole copy, "
             "or delete it (what can be fetched is fetched again)"
         ) from error
 
 
-def read_maybe_gzipped(path: Path) -> bytes:
-    """The content of a file, uncompressed if its name ends in .gz."""
-    data = path.read_bytes()
+def read_maybe_gzipped(path: Path, limit: int) -> bytes:
+    """The content of a file, uncompressed if its name ends in .gz; at most `limit` bytes.
+
+    Raises:
+        ValueError: where it is damaged, or holds more: a small file can unpack to a full memory.
+    """
     try:
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return read_bounded(file, limit)
     except zlib.error as error:  # the one error of gzip that is no OSError or EOFError
         raise ValueError(f"damaged gzip file ({error})") from error
+
+
+def read_bounded(file: gzip.GzipFile | BufferedReader | IO[bytes], limit: int) -> bytes:
+    """All of an open file; ValueError where it goes on after `limit` bytes."""
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"expected {limit} bytes, found more")
+    return data
+
+
+def read_member(archive: Path, name: str, limit: int) -> bytes:
+    """One plain file of a zip or tar archive, in memory: a member never says where to write.
+
+    Raises:
+        ValueError: where the archive is damaged, or `name` is missing, a link, or above `limit`.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped, zipped.open(name) as file:
+                return read_bounded(file, limit)
+        with tarfile.open(archive) as members:
+            member = members.getmember(name)
+            if not member.isreg():
+                raise ValueError(f"its member {name} is no plain file")
+            content = members.extractfile(member)
+            assert content is not None  # a plain file has a content
+            return read_bounded(content, limit)
+    except KeyError as error:
+        raise ValueError(f"it has no member {name}") from error
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        # RuntimeError: an encrypted member, or a way to compress that Python does not know
+        raise ValueError(f"damaged archive ({error})") from error
+
+
+def refuse_bomb(archive: Path, most: int = 2**30, ratio: int = 100) -> None:
+    """Raise ValueError for a zip or .npz file that unpacks to over `most` bytes and `ratio` times.
+
+    Images that any file could hold stay below: noise hardly compresses, digits about 10 times.
+    """
+    try:
+        with zipfile.ZipFile(archive) as members:
+            size = sum(entry.file_size for entry in members.infolist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"damaged archive ({error})") from error
+    if size > max(most, ratio * archive.stat().st_size):
+        raise ValueError(f"it would unpack to {size:,} bytes, from {archive.stat().st_size:,}")
 
 
 def parse_idx(data: bytes) -> np.ndarray:
@@ -73,5 +126,14 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def unpickle_arrays(file: IO[bytes]) -> Any:
-    """Containers, numbers, strings and numpy arrays, also as Python 2 wrote them."""
-    return _ArrayUnpickler(file, encoding="latin1").load()
+    """Containers, numbers, strings and numpy arrays, also as Python 2 wrote them.
+
+    Raises:
+        UnpicklingError: for anything else, and for a damaged file.
+    """
+    try:
+        return _ArrayUnpickler(file, encoding="latin1").load()
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:  # an altered pickle can make numpy and pickle raise whatever
+        raise pickle.UnpicklingError(f"damaged pickle ({error!r})") from error

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from gan_lab import UserError
-from gan_lab.data.formats import idx_header, parse_idx, read_maybe_gzipped, reading
+from gan_lab.data.formats import (
+    idx_header,
+    parse_idx,
+    read_maybe_gzipped,
+    read_member,
+    reading,
+)
 from gan_lab.data.sources import Attempt, Unavailable, checksum, download, fetch
+
+SLACK = 2**16  # bytes by which what does not compress may grow in a .gz file
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,16 @@ class IdxFile:
     sha256: str | None = None  # of the content
     archive_sha256: str | None = None  # of its .gz, where only that was ever published
 
+    @property
+    def size(self) -> int:
+        """Bytes of the content."""
+        return len(idx_header(self.shape)) + math.prod(self.shape)
+
     def fault(self, data: bytes, archive: Path | None) -> str | None:
         """What is wrong with the content (and the .gz it came from), if anything is."""
         header = idx_header(self.shape)
-        size = len(header) + math.prod(self.shape)
-        if len(data) != size:
-            return f"expected {size} bytes, found {len(data)}"
+        if len(data) != self.size:
+            return f"expected {self.size} bytes, found {len(data)}"
         if self.sha256 is not None:
             return _differs("sha256", self.sha256, hashlib.sha256(data).hexdigest())
         if archive is not None and self.archive_sha256 is not None:
@@ -75,7 +86,7 @@ class IdxFiles:
         if path is None:
             raise UserError(f"{self.folders[0] / name} is missing; prepare_data() fetches it")
         with reading(path):
-            data = read_maybe_gzipped(path)
+            data = read_maybe_gzipped(path, self.files[name].size)
             fault = self.files[name].fault(data, path if path.suffix == ".gz" else None)
             if fault:
                 raise UserError(
@@ -97,7 +108,7 @@ def from_mirrors(files: Mapping[str, IdxFile], mirrors: Sequence[str]) -> dict[s
 def _from_mirror(files: Mapping[str, IdxFile], mirror: str, folder: Path) -> None:
     for name, file in files.items():
         archive = folder / f"{name}.gz"
-        download(f"{mirror}{archive.name}", archive)
+        download(f"{mirror}{archive.name}", archive, limit=file.size + SLACK)
         unpack(archive, file, folder / name)
 
 
@@ -107,17 +118,19 @@ def from_zip(files: Mapping[str, IdxFile], url: str, md5: str, folder: Path) -> 
     download(url, bundle)
     if checksum(bundle, like=md5) != md5:
         raise Unavailable("what came from there is not the official file")
-    with zipfile.ZipFile(bundle) as members:
-        for name, file in files.items():
-            archive = folder / f"{name}.gz"
-            archive.write_bytes(members.read(f"gzip/{archive.name}"))
-            unpack(archive, file, folder / name)
+    for name, file in files.items():
+        archive = folder / f"{name}.gz"
+        try:
+            archive.write_bytes(read_member(bundle, f"gzip/{archive.name}", file.size + SLACK))
+        except ValueError as error:
+            raise Unavailable(f"what came from there is damaged: {error}") from error
+        unpack(archive, file, folder / name)
 
 
 def unpack(archive: Path, file: IdxFile, target: Path) -> None:
     """Write the content of a fetched .gz file, if it is the official one."""
     try:
-        data = read_maybe_gzipped(archive)
+        data = read_maybe_gzipped(archive, file.size)
     except (EOFError, ValueError, OSError) as error:
         raise Unavailable(f"{archive.name} arrived damaged: {error}") from error
     store(data, file, target, archive)

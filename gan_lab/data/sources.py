@@ -22,6 +22,7 @@ from gan_lab import RunError, UserError
 log = logging.getLogger(__name__)
 
 PATIENCE = 10.0  # seconds that a server may keep silent
+LARGEST = 2**30  # bytes of a download, where the file is not known to be smaller
 
 Attempt = Callable[[Path], None]  # fills the folder it is given, or raises Unavailable
 
@@ -42,7 +43,9 @@ def check_root(root: object) -> None:
     path = as_folder(root).absolute()
     nearest = next(place for place in (path, *path.parents) if os.path.exists(place))
     if not nearest.is_dir():
-        raise UserError(f"data.root={root} cannot be a folder, for {nearest} is a file")
+        raise UserError(
+            f"data.root={root} cannot be a folder, for {nearest} is a file; set it to another name"
+        )
 
 
 def fetch(folder: Path, names: Sequence[str], attempts: dict[str, Attempt]) -> None:
@@ -109,11 +112,13 @@ def publish(partial: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def download(url: str, target: Path) -> None:
-    """Write what `url` holds to `target`, or raise Unavailable."""
+def download(url: str, target: Path, limit: int = LARGEST) -> None:
+    """Write what `url` holds, at most `limit` bytes, to `target`, or raise Unavailable."""
     with contextlib.closing(_open(url)) as response, target.open("wb") as file:
         while chunk := _read(response):
             file.write(chunk)
+            if file.tell() > limit:
+                raise Unavailable(f"more than the {limit} bytes that the file can have came")
 
 
 def _open(url: str) -> HTTPResponse:

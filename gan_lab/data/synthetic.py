@@ -37,6 +37,8 @@ class Fake:
         """Raise UserError for wrong arguments."""
         settings = {
             "data.source.num_images": (self.num_train, 1),
+            "data.source.channels": (self.channels, 1),
+            "data.source.image_size": (self.image_size, 1),
             "data.num_classes": (self.num_classes, 1),
             "data.source.seed": (self.seed, 0),
         }

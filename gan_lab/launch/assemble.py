@@ -12,7 +12,8 @@ from torch import nn
 from gan_lab import UserError
 from gan_lab.data.datamodule import ImageData
 from gan_lab.launch.runs import is_first_rank
-from gan_lab.launch.schema import build, conform, resolve_target
+from gan_lab.launch.schema import build, conform
+from gan_lab.launch.trust import resolve_target
 from gan_lab.objectives.objective import Objective
 from gan_lab.training.module import GAN
 
@@ -61,7 +62,8 @@ def build_optimizers(config: DictConfig) -> dict[str, Any]:
         try:
             factories[player]([nn.Parameter(torch.zeros(1))])
         except (ValueError, TypeError, RuntimeError) as error:
-            raise UserError(f"{path}: {error}; `--cfg job` shows its settings") from error
+            given = ", ".join(f"{k}={v}" for k, v in config[player].items() if k[0] != "_")
+            raise UserError(f"{path}: {error}; change what it names, of {given}") from error
     return factories
 
 

@@ -1,6 +1,8 @@
 """From a checkpoint to picture files."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 from gan_lab import RunError, UserError
 from gan_lab.data.images import make_grid, save_png
 from gan_lab.data.points import draw_points
-from gan_lab.launch.schema import build, require_networks
+from gan_lab.launch.schema import build
+from gan_lab.launch.trust import require_networks, require_sources
 from gan_lab.training import checkpoint as checkpoints
 from gan_lab.training.sampling import generate_images
 
@@ -23,7 +26,7 @@ def load_generator(source: str | Path, device: str = "auto") -> nn.Module:
     Raises:
         UserError: where it is missing, damaged, or its weights do not fit its config.
     """
-    return generator_of(load_content(source), device)
+    return generator_of(load_content(source), source, device)
 
 
 def load_content(source: str | Path) -> dict[str, Any]:
@@ -33,15 +36,43 @@ def load_content(source: str | Path) -> dict[str, Any]:
     node = networks.get("generator") if isinstance(networks, dict) else None
     if not isinstance(node, dict) or "_target_" not in node or "state_dict" not in content:
         raise UserError(f"checkpoint={source} names no generator in its config; give another")
+    with naming(source):
+        require_networks(node, "networks.generator")
+        require_sources(content["config"].get("data"), "data")
     return content
 
 
-def generator_of(content: dict[str, Any], device: str = "auto") -> nn.Module:
-    node = content["config"]["networks"]["generator"]
-    require_networks(node, "networks.generator")
-    generator = build(node, "networks.generator")
-    checkpoints.load_weights(generator, content, "generator_ema")
-    return generator.eval().requires_grad_(False).to(choose_device(device))
+@contextlib.contextmanager
+def naming(source: str | Path) -> Iterator[None]:
+    """Say of which file a message is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"checkpoint={source}: {error}") from error
+
+
+def generator_of(content: dict[str, Any], source: str | Path, device: str = "auto") -> nn.Module:
+    """The averaged generator in the content of the checkpoint `source`.
+
+    Raises:
+        UserError: whatever is wrong with it: a file may come from anywhere.
+    """
+    place = choose_device(device)
+    try:
+        generator = build(content["config"]["networks"]["generator"], "networks.generator")
+        for name in ("latent_dim", "num_classes"):
+            if not isinstance(getattr(generator, name), int):
+                raise TypeError(f"its {name} is no whole number")
+        checkpoints.load_weights(generator, content, "generator_ema")
+        return generator.eval().requires_grad_(False).to(place)
+    except UserError as error:
+        raise UserError(f"checkpoint={source}: {error}") from error
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise UserError(
+            f"checkpoint={source} holds no generator that can be built ({reason}); give one that "
+            "train wrote"
+        ) from error
 
 
 def find(source: str | Path) -> Path:

@@ -7,6 +7,7 @@ makes the run folder first); everything that Hydra's own flags ask for is left t
 import os
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab import RunError, UserError
-from gan_lab.launch import messages, sweeps
+from gan_lab.launch import messages, plugins, sweeps, trust
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
 
 Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides
@@ -26,6 +27,8 @@ CONF = next(
     for parent in (Path(__file__).parents[1], Path(__file__).parents[2])
     if (path := parent / "conf").is_dir()
 )
+
+_config_dir: ContextVar[str | None] = ContextVar("config_dir", default=None)  # of --config-dir
 
 
 def program(name: str, task: Task, text: str | None) -> Callable[[], None]:
@@ -44,11 +47,13 @@ def program(name: str, task: Task, text: str | None) -> Callable[[], None]:
 
 def guarded(name: str, task: Task, arguments: list[str]) -> int:
     """Run the task; return the exit status, having said in one message what went wrong."""
+    further = _config_dir.set(sweeps.config_dir(arguments))
     try:
         if any(argument.startswith("-") for argument in arguments):
             return through_hydra(name, task, arguments)
-        config, folder = compose_run(name, arguments)
-        task(config, folder, arguments)
+        with trust.from_command(arguments) as overrides:
+            config, folder = compose_run(name, overrides)
+            task(config, folder, overrides)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -63,19 +68,23 @@ def guarded(name: str, task: Task, arguments: list[str]) -> int:
             raise
         say(f"error: {text}")
         return 2
+    finally:
+        _config_dir.reset(further)
     return 0
 
 
 def say(text: str) -> None:
-    """Print a message once, not once for each rank."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(text, file=sys.stderr)
+    """Print a message; other ranks than the first say which they are, and leave `error:` to it."""
+    rank = os.environ.get("LOCAL_RANK", "0")
+    print(text if rank == "0" else f"rank {rank}: {text.removeprefix('error: ')}", file=sys.stderr)
 
 
 def compose_run(name: str, overrides: list[str]) -> tuple[DictConfig, Path]:
     """Compose conf/NAME.yaml with the overrides; return it with the folder that it names."""
     register_resolvers()
     GlobalHydra.instance().clear()
+    if (more := _config_dir.get()) and not any("hydra.searchpath" in o for o in overrides):
+        overrides = [*overrides, f"hydra.searchpath=['file://{Path(more).absolute()}']"]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name=name):
         config = compose(name, overrides=overrides, return_hydra_config=True)
     folder = Path(config.hydra.run.dir)
@@ -89,6 +98,10 @@ def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
     """Hand over to `hydra.main`: multirun, --cfg, --info, shell completion, --config-dir."""
     multirun = bool({"-m", "--multirun"} & set(arguments))
     register_resolvers()
+    # No config has the key `trusted`, so that no file can set it; Hydra has to be told to add it.
+    sys.argv[1:] = [f"++{a}" if a.startswith("trusted=") else a for a in sys.argv[1:]]
+    vouched = [a for a in arguments if trust.vouches(a)]
+    arguments = [a for a in arguments if not trust.vouches(a)]
     if multirun:
         name_jobs_by(sweeps.swept_keys(arguments))
         sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
@@ -98,19 +111,22 @@ def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
     @hydra_main(version_base="1.3", config_path=str(CONF), config_name=name)
     def job(config: DictConfig) -> Any:
         hydra = HydraConfig.get()
-        folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
-        if not multirun:
-            return task(config, folder, overrides)
+        folder = Path(hydra.runtime.output_dir)
 
         def run() -> Any:
-            sweeps.refuse_ranks(config)
-            return task(config, folder, overrides)
+            if multirun:
+                sweeps.refuse_ranks(config)
+            # A file can write into Hydra's list of overrides: trust comes from the command alone.
+            overrides = [o for o in hydra.overrides.task if not trust.vouches(o)]
+            with trust.from_command(vouched):
+                return task(config, folder, overrides)
 
-        return sweeps.run_job(run, folder, CONF, failed)
+        return sweeps.run_job(run, folder, CONF, failed) if multirun else run()
 
     # Hydra reads sys.argv and ignores what `job` is called with.
     try:
-        job()
+        with trust.from_command(vouched), plugins.checked(arguments):
+            job()
     except sweeps.JobFailed:
         count = f"{len(failed)} " if failed else ""
         print(f"error: {count}failed jobs: {', '.join(failed)}", file=sys.stderr)

@@ -7,6 +7,8 @@ import torch
 
 from gan_lab import UserError
 
+PRECISIONS = ("bf16-mixed", "32-true", "64-true", "bf16", "32", "64", "transformer-engine")
+
 
 def precision(asked: Any, accelerator: str) -> Any:
     """`auto` -> bfloat16 where the processor computes in it, else float32.
@@ -19,6 +21,8 @@ def precision(asked: Any, accelerator: str) -> Any:
             f"trainer.precision={asked} does not suit a GAN: gradient penalties leave float16's "
             "range, and small updates vanish in 16-bit weights; use bf16-mixed, 32-true or auto"
         )
+    if asked is not None and str(asked) not in ("auto", *PRECISIONS):
+        raise UserError(f"trainer.precision={asked} must be one of auto, {', '.join(PRECISIONS)}")
     if asked != "auto":
         return asked
     if accelerator != "cpu" and torch.cuda.is_available():
@@ -52,6 +56,11 @@ def check_devices(flags: dict[str, Any]) -> None:
         raise UserError(
             f"trainer.accelerator={accelerator}, but this machine has no usable GPU; "
             "use trainer.accelerator=cpu or auto"
+        )
+    if isinstance(asked, list) and not on_gpu(flags):
+        raise UserError(
+            f"trainer.devices={asked} lists GPUs, but this run is on the CPU; use trainer.devices="
+            f"{max(len(asked), 1)}"
         )
     count = len(asked) if isinstance(asked, list) else asked
     if not isinstance(count, int) or isinstance(count, bool):

@@ -1,6 +1,7 @@
 """From a checkpoint or a file of images to a result with its protocol card, a table, a picture."""
 
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,13 @@ from torch import Tensor, nn
 
 from gan_lab import RunError, UserError
 from gan_lab.data.datamodule import ImageData
+from gan_lab.data.formats import refuse_bomb
 from gan_lab.launch import drawing, judging_modes
 from gan_lab.launch.judging_modes import ModeSubject
 from gan_lab.launch.schema import build, conform
 from gan_lab.metrics.card import write_result
 from gan_lab.metrics.features import ImageFeatures, find_weights, load_extractor
 from gan_lab.metrics.foundation import FOUNDATIONS, load_foundation
-from gan_lab.metrics.measures import usable
 from gan_lab.metrics.protocol import check_metrics, evaluate_images
 from gan_lab.metrics.reals import Reals
 from gan_lab.metrics.recovery import recover, recovery_gap
@@ -53,7 +54,7 @@ def prepare(config: DictConfig, overrides: list[str]) -> Subject | ModeSubject:
         images = read_images(Path(config.images))
     else:
         content = drawing.load_content(config.checkpoint)
-        generator = drawing.generator_of(content, config.device)
+        generator = drawing.generator_of(content, config.checkpoint, config.device)
         if not any(text.startswith("data=") for text in overrides):
             node = OmegaConf.create(content["config"]["data"])
             if "root" in node and "root" in config.data:
@@ -100,7 +101,9 @@ def check(config: DictConfig) -> None:
     if config.extractor not in EXTRACTORS:
         raise UserError(f"extractor={config.extractor} must be one of {', '.join(EXTRACTORS)}")
     if config.recovery and config.checkpoint is None:
-        raise UserError("recovery=true searches a generator's latents: it needs checkpoint=")
+        raise UserError(
+            "recovery=true searches a generator's latents: it needs checkpoint=; give that"
+        )
     output = Path(config.output)
     if output.suffix != ".json":
         raise UserError(f"output={output} must be named FILE.json")
@@ -120,13 +123,19 @@ def read_images(path: Path) -> Tensor:
     """
     if not path.is_file():
         raise UserError(f"images={path} does not exist; give an .npz file with `images`")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"images={path} is no .npz file; give an .npz that generate wrote")
     try:
+        refuse_bomb(path)
         with np.load(path, allow_pickle=False) as file:
             if "points" in file and "images" not in file:
                 return torch.from_numpy(file["points"].astype(np.float32))
             images = file["images"]
     except Exception as error:
-        raise UserError(f"images={path} has no readable array `images`: {error}") from error
+        raise UserError(
+            f"images={path} has no readable array `images`: {error}; "
+            "give an .npz that generate wrote"
+        ) from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
         raise UserError(
             f"images={path} holds {images.dtype} {list(images.shape)}; "
@@ -147,7 +156,7 @@ def measure(subject: Subject | ModeSubject, config: DictConfig) -> dict[str, Any
     """All metrics asked for, the picture's details, and what takes training of its own."""
     if isinstance(subject, ModeSubject):
         return judging_modes.measure(subject, config)
-    names = check_metrics(None if config.metrics is None else conform_names(config.metrics))
+    names = None if config.metrics is None else conform_names(config.metrics)
     result = evaluate_images(
         subject.images,
         subject.reals,
@@ -159,9 +168,6 @@ def measure(subject: Subject | ModeSubject, config: DictConfig) -> dict[str, Any
         ema=None if subject.generator is None else True,
         truncation=config.truncation,
     )
-    left_out = [name for name in names if name not in usable(names, subject.extractor)]
-    if left_out:
-        result["left_out"] = left_out
     if config.two_sample:
         half = min(len(subject.images), len(subject.reals.reference)) // 2
         sizes = [size for size in (100, 500, 2000) if size < half] + [half]
@@ -202,8 +208,7 @@ def table(result: Mapping[str, Any]) -> str:
     if "recovery" in result:
         gap = result["recovery"]
         lines.append(f"latent-recovery gap {gap['gap']:.3f}, p = {gap['p_value']:.3g}")
-    if "left_out" in result:
-        lines.append(f"left out, without logits of these classes: {', '.join(result['left_out'])}")
+    lines += [f"{name} left out: {why}" for name, why in result.get("left_out", {}).items()]
     card = result["card"]
     lines.append(
         f"{card['num_fake']} generated images against {card['num_real']} {card['split']} images of "

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab import UserError
-from gan_lab.launch.schema import resolve_target
+from gan_lab.launch.trust import resolve_target
 
 # What tells runs apart, the most telling first; what a command sets comes before it.
 CENTRAL = (

@@ -2,6 +2,7 @@
 
 import re
 from difflib import get_close_matches
+from errno import EACCES, ELOOP, ENAMETOOLONG
 from pathlib import Path
 
 from hydra.errors import (
@@ -28,6 +29,8 @@ def explain(error: BaseException, conf: Path) -> str | None:
         return f"{error.full_key}= is missing; give it on the command line"
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return "a group takes the name of an option, not null; see --help for the options"
+    if isinstance(error, OSError) and error.errno in (ENAMETOOLONG, EACCES, ELOOP):
+        return f"{error.filename}: {error.strerror}; choose another path"
     if isinstance(error, InstantiationException):
         return None
     if isinstance(error, (HydraException, OmegaConfBaseException)):
@@ -70,6 +73,7 @@ def unknown_key(error: Exception, conf: Path) -> str:
 def known_keys(conf: Path) -> set[str]:
     """All dotted keys of conf/, and the names of its groups."""
     keys = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/*.yaml")}
+    keys.add("trusted")  # which no file has
     for path in conf.rglob("*.yaml"):
         relative = path.relative_to(conf)
         node = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
@@ -106,4 +110,5 @@ def help_text(name: str, text: str, conf: Path) -> str:
         options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
         lines.append(f"  {group:<12} {', '.join(options)}")
     lines += ["", "Multirun: add -m and give several values, as in -m seed=0,1,2."]
+    lines += ["trusted=[my_package] lets configs name classes of packages besides our own."]
     return "\n".join(lines)

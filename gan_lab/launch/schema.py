@@ -5,19 +5,20 @@ A user's class needs no schema of its own: its type hints are the schema.
 
 import inspect
 import math
+import traceback
 import types
 import typing
 from collections.abc import Callable, Collection
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab import UserError
 from gan_lab.launch.messages import did_you_mean
+from gan_lab.launch.trust import refuse_interpolations, resolve_target
 
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
-ALLOWED = ("gan_lab.", "torch.", "torchvision.", "torchmetrics.", "pytorch_lightning.")
 
 
 def build(node: Any, path: str, **extra: Any) -> Any:
@@ -29,16 +30,28 @@ def build(node: Any, path: str, **extra: Any) -> Any:
     plain = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     if not isinstance(plain, dict) or "_target_" not in plain:
         raise UserError(f"{path}={plain} names no class; choose an option of the group instead")
+    refuse_interpolations(plain, path)
     try:
         return instantiate(conform_node(plain, path), _convert_="all", **extra)
     except Exception as error:
-        cause = error.__cause__ or error
+        cause = error if isinstance(error, UserError) else error.__cause__ or error
         ours = str(plain["_target_"]).startswith("gan_lab.")
-        # A ValueError of torch's is about a value; one in our own code is a defect of it.
+        # What torch refuses is about a value; an error in our own code is a defect of it.
+        if raised_by_torch(cause):
+            reason = str(cause).splitlines()[0][:160]
+            cause = UserError(f"{path}: {reason}; use smaller or other values in it")
         if not isinstance(cause, UserError if ours else (ValueError, TypeError)):
             raise cause from None
         known = str(cause).startswith((path, path.split(".")[0] + "."))
         raise UserError(str(cause) if known else f"{path}: {cause}") from error
+
+
+def raised_by_torch(error: BaseException) -> bool:
+    """Whether a constructor of torch raised it: for a size beyond its integers, or the memory."""
+    if not isinstance(error, (TypeError, OverflowError, RuntimeError)) or not str(error):
+        return False
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__")).startswith("torch.")
 
 
 def conform_node(node: Any, path: str) -> Any:
@@ -54,43 +67,10 @@ def conform_node(node: Any, path: str) -> Any:
     for key, value in node.items():
         if key not in SPECIAL:
             where = f"{path}.{key}"
-            check_key(key, parameters, node["_target_"], where)
+            check_key(key, value, parameters, node["_target_"], where)
             value = conform_node(value, where)
             fitted[key] = conform(value, hints.get(key, Any), where)
     return fitted
-
-
-def require_networks(node: Any, path: str) -> None:
-    """Refuse a config out of a file that names anything but networks, at any depth.
-
-    Raises:
-        UserError: for every class that is no `nn.Module`; its constructor could do anything.
-    """
-    from torch import nn
-
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    target = node.get("_target_") if isinstance(node, dict) else None
-    if target is not None:
-        found = resolve_target(target, path)
-        if not (inspect.isclass(found) and issubclass(found, nn.Module)):
-            raise UserError(f"{path}._target_={target} is no network; not built")
-    for child in children:
-        require_networks(child, path)
-
-
-def resolve_target(target: str, path: str) -> Any:
-    if not str(target).startswith(ALLOWED):
-        raise UserError(f"{path}._target_={target} is not trusted; allowed: {', '.join(ALLOWED)}")
-    try:
-        found = get_object(target)
-    except Exception as error:
-        raise UserError(f"{path}._target_={target} cannot be imported: {error}") from error
-    # torch.os.system is not torch's: what counts is where a class is at home.
-    home = f"{getattr(found, '__module__', '')}."
-    factory = inspect.isfunction(found) and home.startswith("gan_lab.")
-    if not (factory or (inspect.isclass(found) and home.startswith(ALLOWED))):
-        raise UserError(f"{path}._target_={target} is no class of {', '.join(ALLOWED)}")
-    return found
 
 
 def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], Collection[str] | None]:
@@ -106,11 +86,16 @@ def signature(target: Callable[..., Any]) -> tuple[dict[str, Any], Collection[st
     return hints, list(parameters)
 
 
-def check_key(key: str, parameters: Collection[str] | None, target: str, path: str) -> None:
+def check_key(
+    key: str, value: Any, parameters: Collection[str] | None, target: str, path: str
+) -> None:
     if parameters is not None and key not in parameters:
         names = ", ".join(parameters)
         hint = did_you_mean(key, list(parameters))
-        raise UserError(f"{path}: {target} has no setting '{key}'{hint}; it takes {names}")
+        raise UserError(
+            f"{path}={str(value)[:80]}: {target} has no setting '{key}'{hint}; leave it out, "
+            f"or use another: it takes {names}"
+        )
 
 
 def check_finite(value: Any, path: str) -> Any:

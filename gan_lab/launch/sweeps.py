@@ -27,6 +27,16 @@ def parse(arguments: list[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(given)
 
 
+def config_dir(arguments: list[str]) -> str | None:
+    """The folder of further configs that Hydra's flag names."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument in ("--config-dir", "-cd"):
+            return following
+        if argument.startswith("--config-dir="):
+            return argument.partition("=")[2]
+    return None
+
+
 def swept_keys(arguments: list[str]) -> list[str]:
     """The keys with several values, in the order of the command."""
     return [o.key_or_group for o in parse(arguments) if o.is_sweep_override()]

