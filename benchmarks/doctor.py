@@ -111,8 +111,8 @@ ILL = (
         f"trainer.max_epochs=400 {COMMON}",
     ),
     Case(
-        "ring, generator's rate x30",
-        "experiment=ring_gan optimizer.generator.lr=0.03",
+        "ring, generator's rate x30, no penalty",
+        "experiment=ring_gan penalty.r1.gamma=0 optimizer.generator.lr=0.03",
         BROKEN,
         POINTS,
     ),

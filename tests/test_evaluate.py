@@ -142,7 +142,7 @@ BAD = {
     "images=FLOATS": "must be uint8 [N, H, W, C]",
     "images=OTHER": "has no readable array `images`",
     "images=PICKLED": "has no readable array `images`",
-    "images=TEXT": "has no readable array `images`",
+    "images=TEXT": "is no .npz file; give an .npz",
     "images=SHAPE": "compared with fake they must be uint8",
     "images=FEW": "3 generated images are too few",
     "images=IMAGES metrics=[fidd]": "unknown metrics ['fidd']",
