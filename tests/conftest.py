@@ -13,7 +13,8 @@ os.environ.setdefault(
 )
 os.environ["GAN_LAB_DATA"] = tempfile.mkdtemp(prefix="gan_lab_tests_")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +40,14 @@ NARROW = {
     "dcgan": ["networks.generator.width=4", "networks.discriminator.width=4"],
     "mlp": ["networks.generator.hidden=[16]", "networks.discriminator.hidden=[16]"],
 }
+
+
+def sampled(items: Iterable[Any], every: int) -> list[Any]:
+    """Parameters of a long table: one in `every` is fast, the others wait for the slow tests."""
+    return [
+        pytest.param(item, marks=[pytest.mark.slow] if place % every else [])
+        for place, item in enumerate(items)
+    ]
 
 
 def tiny(*overrides: str, networks: str = "dcgan") -> list[str]:

@@ -51,6 +51,7 @@ def test_a_diverged_run(tmp_path: Path) -> None:
 
 def test_the_doctor_repeats_what_the_monitor_said(tmp_path: Path) -> None:
     frozen = ["optimizer.generator.lr=0", "data.source.num_images=6000", "trainer.max_epochs=5"]
+    frozen += ["data.batch_size=64"]
     assert run_train(tmp_path / "run", *frozen, "callbacks.health.every=4000") == 0
     found = examined(tmp_path / "run", tmp_path / "a.json")
     assert "not learning" in [finding["name"] for finding in found["findings"]]

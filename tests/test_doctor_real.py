@@ -20,11 +20,11 @@ SMALL = [
     "trainer.limit_train_batches=625",  # 40,000 images
     "callbacks.health.every=8000",
     "callbacks.evaluation=null",
-    "logger=[]",
+    "trainer.logger=false",
 ]
 ILL = {
     "generator frozen": (["optimizer.generator.lr=0"], "not learning"),
-    "generator's rate x100": (["optimizer.generator.lr=0.2"], "mode collapse"),
+    "no noise": (["networks.generator.latent_dim=1"], "mode collapse"),
     "critic of one filter": (["networks.discriminator.width=1"], "critic too weak"),
 }
 HEALTHY = {

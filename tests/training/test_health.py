@@ -82,6 +82,7 @@ def test_a_resumed_run_goes_on_measuring_as_if_it_had_never_stopped(tmp_path: Pa
 
 def test_a_frozen_generator_is_named_while_it_happens(tmp_path: Path, capsys) -> None:
     frozen = ["optimizer.generator.lr=0", "data.source.num_images=6000", "trainer.max_epochs=5"]
+    frozen += ["data.batch_size=64"]
     more = ["callbacks.health.every=4000", "networks.generator.width=2"]
     assert run_train(tmp_path / "run", *frozen, *more) == 0
     said = capsys.readouterr().err
