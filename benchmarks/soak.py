@@ -263,9 +263,10 @@ def may_end_with(status: int | None, hit: tuple[int, str] | None) -> bool:
     """Whether a session may end so after its signal; 0 where it was finished before it."""
     if status == 0 or hit is None:
         return status == 0
-    # Before training starts signals have their usual effect, and the ranks need not agree.
-    early = {1, -hit[0]} if hit[1] == "start" else set()
-    return status in STATUSES[signal.Signals(hit[0])] | early
+    # Before training and after it signals have their usual effect, and ranks need not agree; a
+    # shell calls an end by SIGTERM 143, whoever brought it about.
+    usual = {1, -hit[0]} if hit[1] in ("start", "end") else set()
+    return status in STATUSES[signal.Signals(hit[0])] | usual
 
 
 def digests(folder: Path) -> dict[str, Any]:
