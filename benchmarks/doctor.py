@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_lab.launch.diagnosing import examine
+from gan_lab.training import symptoms
 from gan_lab.training.diagnosis import PATIENCE, counting, diagnose
 from gan_lab.training.history import History, is_probe
 
@@ -34,18 +35,18 @@ LONG = "trainer.max_epochs=10 callbacks.evaluation=null callbacks.health.every=2
 POINTS = "callbacks.health.every=25000 callbacks.evaluation=null"
 BROKEN = ("divergence", "mode collapse", "not learning")
 FEW = ("mode collapse", "partial collapse")
-LIMITS = (  # of gan_lab/training/diagnosis.py; conditions that go together are listed apart
-    ("mode collapse", "duplicates", ">", 0.7),
-    ("mode collapse", "effective_classes", "<", 0.35),
-    ("mode collapse", "spread", "<", 0.15),
-    ("not learning", "distance", ">", 0.5),
-    ("vanishing generator gradient", "loss_slope", "<", 0.02),
-    ("critic too strong", "critic_auc", ">", 0.998),
-    ("critic too strong", "distance", ">", 0.15),
-    ("critic too weak", "critic_auc", "<", 0.6),
-    ("critic memorising", "memorising", ">", 0.65),
-    ("oscillation", "swing", ">", 0.4),
-    ("oscillation", "reversal", "<", -0.75),
+LIMITS = (  # conditions that go together in gan_lab/training/symptoms.py are listed apart
+    ("mode collapse", "duplicates", ">", symptoms.DUPLICATES),
+    ("mode collapse", "effective_classes", "<", symptoms.FEW),
+    ("mode collapse", "spread", "<", symptoms.ALIKE),
+    ("not learning", "distance", ">", symptoms.VERY_FAR),
+    ("vanishing generator gradient", "loss_slope", "<", symptoms.SLOPE),
+    ("critic too strong", "critic_auc", ">", symptoms.WON),
+    ("critic too strong", "distance", ">", symptoms.FAR),
+    ("critic too weak", "critic_auc", "<", symptoms.BLIND),
+    ("critic memorising", "memorising", ">", symptoms.BY_HEART),
+    ("oscillation", "swing", ">", symptoms.SWING),
+    ("oscillation", "reversal", "<", symptoms.TO_AND_FRO),
 )
 
 

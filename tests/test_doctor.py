@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from gan_lab.doctor import doctor
 from gan_lab.launch.entry import guarded
 from tests.conftest import run_train
@@ -49,6 +51,7 @@ def test_a_diverged_run(tmp_path: Path) -> None:
     assert finding["try"]
 
 
+@pytest.mark.slow
 def test_the_doctor_repeats_what_the_monitor_said(tmp_path: Path) -> None:
     frozen = ["optimizer.generator.lr=0", "data.source.num_images=6000", "trainer.max_epochs=5"]
     frozen += ["data.batch_size=64"]

@@ -1,8 +1,7 @@
 """From the logged history of a run to verdicts: what it suffers from, since when, what to try.
 
-Each verdict is a condition on a few measures (gan_lab.metrics.health) that has to hold in the last
-`PATIENCE` probes. The limits lie between what healthy runs and what ill ones showed: the table is
-in docs/doctor.md, and `python benchmarks/doctor.py` makes it anew.
+Each verdict is a condition (gan_lab.training.symptoms) that has to hold in the last `PATIENCE`
+probes, and a sentence that gives its figures.
 """
 
 from collections.abc import Callable
@@ -10,16 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gan_lab.training.history import History, Series
+from gan_lab.training import symptoms
+from gan_lab.training.history import History
 from gan_lab.training.remedies import Settings, remedies
+from gan_lab.training.symptoms import Mask
 from gan_lab.training.verdicts import Diagnosis, Finding, Verdict
 
 GRACE = 20_000  # images up to which a verdict would be a guess,
 WARM_UP = 0.1  # as well as in this first share of the budget, as some recipes are slow,
 LONGEST = 200_000  # but not for longer than this
 PATIENCE = 2  # probes in a row that have to show it
-FAR = 0.15  # distance from the data that anybody sees
-Mask = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def state(history: History) -> tuple[Verdict, str]:
     text = f"distance to the data {last(history, 'distance'):.3f} (0 alike, 1 apart)"
     if "classes" in names(history):
         text += f", {classes_left(history)} present"
-    done = converged(history)
+    done = symptoms.converged(history)
     return (Verdict.CONVERGED if done[-PATIENCE:].all() else Verdict.HEALTHY), text
 
 
@@ -88,115 +87,6 @@ def last(history: History, name: str) -> float:
 
 def classes_left(history: History) -> str:
     return f"{last(history, 'classes'):.0f} of {last(history, 'classes_expected'):.0f} classes"
-
-
-def so_far(values: Series) -> Series:
-    """The smallest value up to each probe."""
-    return np.fmin.accumulate(values)
-
-
-def earlier(values: Series, probes: int) -> Series:
-    """The values of so many probes before; NaN where there were none."""
-    return np.concatenate([np.full(probes, np.nan), values])[: len(values)]
-
-
-def window(values: Series, probes: int) -> Series:
-    """The last values at each probe [probes, P]; NaN where there are not so many."""
-    return np.stack([earlier(values, k) for k in range(probes)])
-
-
-def window_mean(values: Series, probes: int) -> Series:
-    return np.asarray(window(values, probes).mean(0))
-
-
-def window_max(values: Series, probes: int) -> Series:
-    return np.asarray(window(values, probes).max(0))
-
-
-def stalled(history: History) -> Mask:
-    """No better than 0.9 times the best distance of three probes ago."""
-    distance = history["distance"]
-    return distance > 0.9 * earlier(so_far(distance), 3)
-
-
-def improving(history: History) -> Mask:
-    """A tenth better than anything up to two probes ago: let it go on, while it can."""
-    distance = history["distance"]
-    return (distance < 0.9 * earlier(so_far(distance), 2)) & ~(history["progress"] >= 1)
-
-
-def collapsed(history: History) -> Mask:
-    """Samples that are all alike; few classes count where samples resemble the data at all."""
-    distance = history["distance"]
-    alike = (history["duplicates"] > 0.7) | (history["spread"] < 0.15)
-    few = (history["effective_classes"] < 0.35) | (history["spread"] < 0.35)
-    shown = (alike | (few & (distance < 0.75))) & ~improving(history)
-    return shown | (alike & (distance < 0.5)) | (history["classes_expected"] == 1)
-
-
-def partly_collapsed(history: History) -> Mask:
-    """Classes are missing, or rare, and it does not get better."""
-    missing = history["classes_expected"] - history["classes"]
-    few = (history["effective_classes"] < 0.7) | (missing > 0.15 * history["classes_expected"])
-    lasting = few & (earlier(few.astype(float), 1) > 0)
-    return ~collapsed(history) & lasting & stalled(history) & (history["distance"] < 0.5)
-
-
-def vanishing(history: History) -> Mask:
-    return (history["loss_slope"] < 0.02) & (history["distance"] > FAR)
-
-
-def too_strong(history: History) -> Mask:
-    return (history["critic_auc"] > 0.998) & (history["distance"] > FAR) & stalled(history)
-
-
-def too_weak(history: History) -> Mask:
-    blind = (history["critic_auc"] < 0.6) & (history["distance"] > FAR)
-    # Its loss stays where no logit tells anything, though there is much to tell.
-    said = window_max(np.abs(history["discriminator_excess"]), 3)
-    # A loss whose slope is always 1 (Wasserstein, hinge) knows no scale of logits, nor silence.
-    silent = (said < 0.003) & (history["loss_slope"] < 0.99) & (history["distance"] > 0.03)
-    return (blind & ~improving(history)) | silent | (highest(history["update_discriminator"]) == 0)
-
-
-def memorising(history: History) -> Mask:
-    return history["memorising"] > 0.65
-
-
-def unstable(history: History) -> Mask:
-    distance = history["distance"]
-    jump = np.abs(distance - earlier(distance, 1))
-    return (window_mean(jump, 3) > 0.15) & ~improving(history)
-
-
-def diverged(history: History) -> Mask:
-    distance = history["distance"]
-    best = earlier(so_far(distance), 1)
-    return distance > np.maximum(2.5 * best, best + FAR)
-
-
-def oscillating(history: History) -> Mask:
-    hopping = (window_mean(history["swing"], 3) > 0.4) & ~improving(history)
-    # Noise around a place turns back by -0.5; motion that dies away is a schedule's end.
-    to_and_fro = window_mean(history["reversal"], 3) < -0.75
-    lasting = history["motion"] > 0.5 * earlier(history["motion"], 2)
-    return hopping | (to_and_fro & lasting)
-
-
-def not_learning(history: History) -> Mask:
-    idle = highest(history["update_generator"]) == 0
-    return idle | ((history["distance"] > 0.5) & stalled(history))
-
-
-def converged(history: History) -> Mask:
-    distance = history["distance"]
-    near = window_mean(distance, 3) > 0.9 * earlier(window_mean(distance, 3), 3)
-    return near & (distance < FAR)
-
-
-def highest(values: Series) -> Series:
-    """The largest value up to each probe: 0 only where nothing ever moved."""
-    return np.fmax.accumulate(values)
 
 
 def quality(history: History) -> str:
@@ -215,8 +105,8 @@ def say_collapsed(history: History) -> str:
 def say_vanishing(history: History) -> str:
     slope, reached = last(history, "loss_slope"), last(history, "output_gradient")
     return (
-        f"the loss lets {slope:.1e} of the critic's gradient through, {reached:.1e} reach a "
-        f"sample; {quality(history)}"
+        f"the loss lets {slope:.1e} of the critic's gradient through: over the distance of two "
+        f"reals a sample's loss would change by {reached:.1e}; {quality(history)}"
     )
 
 
@@ -228,7 +118,7 @@ def say_critic(history: History) -> str:
 
 
 def say_weak(history: History) -> str:
-    if highest(history["update_discriminator"])[-1] == 0:
+    if symptoms.highest(history["update_discriminator"])[-1] == 0:
         return f"the critic's weights have never moved; {quality(history)}"
     excess = last(history, "discriminator_excess")
     return f"{say_critic(history)}; its loss is {excess:+.1e} from where it tells nothing"
@@ -259,21 +149,21 @@ def say_oscillating(history: History) -> str:
 
 
 def say_not_learning(history: History) -> str:
-    if highest(history["update_generator"])[-1] == 0:
+    if symptoms.highest(history["update_generator"])[-1] == 0:
         return f"the generator's weights have never moved; {quality(history)}"
-    best = so_far(history["distance"])[-1]
+    best = symptoms.so_far(history["distance"])[-1]
     return f"{quality(history)}, best so far {best:.2f}"
 
 
 RULES = (
-    Rule(Verdict.DIVERGENCE, diverged, say_distances),
-    Rule(Verdict.MODE_COLLAPSE, collapsed, say_collapsed),
-    Rule(Verdict.PARTIAL_COLLAPSE, partly_collapsed, say_collapsed),
-    Rule(Verdict.NOT_LEARNING, not_learning, say_not_learning),
-    Rule(Verdict.VANISHING_GRADIENT, vanishing, say_vanishing),
-    Rule(Verdict.CRITIC_TOO_STRONG, too_strong, say_critic),
-    Rule(Verdict.CRITIC_TOO_WEAK, too_weak, say_weak),
-    Rule(Verdict.CRITIC_MEMORISING, memorising, say_memorising),
-    Rule(Verdict.INSTABILITY, unstable, say_distances),
-    Rule(Verdict.OSCILLATION, oscillating, say_oscillating),
+    Rule(Verdict.DIVERGENCE, symptoms.diverged, say_distances),
+    Rule(Verdict.MODE_COLLAPSE, symptoms.collapsed, say_collapsed),
+    Rule(Verdict.PARTIAL_COLLAPSE, symptoms.partly_collapsed, say_collapsed),
+    Rule(Verdict.NOT_LEARNING, symptoms.not_learning, say_not_learning),
+    Rule(Verdict.VANISHING_GRADIENT, symptoms.vanishing, say_vanishing),
+    Rule(Verdict.CRITIC_TOO_STRONG, symptoms.too_strong, say_critic),
+    Rule(Verdict.CRITIC_TOO_WEAK, symptoms.too_weak, say_weak),
+    Rule(Verdict.CRITIC_MEMORISING, symptoms.memorising, say_memorising),
+    Rule(Verdict.INSTABILITY, symptoms.unstable, say_distances),
+    Rule(Verdict.OSCILLATION, symptoms.oscillating, say_oscillating),
 )

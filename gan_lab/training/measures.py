@@ -1,5 +1,6 @@
 """What a training step tells about itself, computed only in steps that are logged."""
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,15 @@ def publish(module: "GAN", measured: dict[str, Tensor]) -> None:
     row["generator/updates"] = module.generator_updates
     row |= module.stopwatch.read(module.images_seen)
     emit(module, row)
-    broken = [name for name, value in row.items() if value != value or abs(value) == float("inf")]
+    require_finite(row, module.images_seen)
+
+
+def require_finite(row: dict[str, float], images_seen: int) -> None:
+    """Raise Diverged, naming what is not a number any more."""
+    broken = [name for name, value in row.items() if not math.isfinite(value)]
     if broken:
         raise Diverged(
-            f"diverged after {module.images_seen} images: {', '.join(broken)} not finite; "
+            f"diverged after {images_seen} images: {', '.join(broken)} not finite; "
             "try a smaller optimizer.discriminator.lr and optimizer.generator.lr, or penalty=r1"
         )
 

@@ -80,6 +80,7 @@ def test_a_resumed_run_goes_on_measuring_as_if_it_had_never_stopped(tmp_path: Pa
     assert measured("halves") == measured("same")
 
 
+@pytest.mark.slow
 def test_a_frozen_generator_is_named_while_it_happens(tmp_path: Path, capsys) -> None:
     frozen = ["optimizer.generator.lr=0", "data.source.num_images=6000", "trainer.max_epochs=5"]
     frozen += ["data.batch_size=64"]

@@ -18,7 +18,7 @@ from gan_lab.training.callbacks.samples import Samples, mark_after
 from gan_lab.training.diagnosis import diagnose
 from gan_lab.training.health_record import HealthRecord, log_text, say
 from gan_lab.training.history import History
-from gan_lab.training.measures import Diverged, emit
+from gan_lab.training.measures import Diverged, emit, require_finite
 from gan_lab.training.module import GAN
 from gan_lab.training.probe import Probe
 from gan_lab.training.verdicts import Diagnosis, Verdict
@@ -109,12 +109,7 @@ class Health(Callback):
         measured |= self.compare(module.images_seen, samples, counts)
         self.before = {}
         emit(module, {f"health/{name}": value for name, value in measured.items()})
-        broken = [name for name, value in measured.items() if not math.isfinite(value)]
-        if broken:
-            raise Diverged(
-                f"diverged after {module.images_seen} images: {', '.join(broken)} not finite; try "
-                "a smaller optimizer.discriminator.lr and optimizer.generator.lr, or penalty=r1"
-            )
+        require_finite(measured, module.images_seen)
         self.conclude(trainer, module, diagnose(self.history, self.settings))
         self.seconds += time.monotonic() - started
 
