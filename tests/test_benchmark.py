@@ -288,6 +288,7 @@ def test_eight_devices_pay_for_their_reduction() -> None:
     assert gpu.reduction(cost, 8) == pytest.approx(2 * 7 / 8 + 2 * gpu.latency)
 
 
+@pytest.mark.slow
 def test_a_scaling_from_points_to_predictions(here: None, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(points, "WARMUP", 1)
     monkeypatch.setattr(points, "processes", lambda *a: {"images_per_second": 5.0})

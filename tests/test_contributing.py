@@ -39,6 +39,7 @@ def test_each_addition_is_one_python_file_and_one_yaml() -> None:
         assert sorted(Path(name).suffix for name in added) == [".py", ".yaml"]
 
 
+@pytest.mark.slow
 def test_the_walk_through_trains(scratch: Path) -> None:
     command = [sys.executable, "-m", "gan_lab.train", *RUN, *SHORT, "hydra.run.dir=run"]
     environment = {**os.environ, "PYTHONPATH": str(scratch), "OMP_NUM_THREADS": "1"}

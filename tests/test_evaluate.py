@@ -61,6 +61,7 @@ def test_checkpoint_and_file_give_the_same_numbers(place: Path, tmp_path: Path, 
         assert picture.width > 800
 
 
+@pytest.mark.slow
 def test_slow_tests_on_request(place: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     from gan_lab.launch import judging
 
@@ -113,6 +114,7 @@ def test_what_few_images_do_not_allow(place: Path, tmp_path: Path, status_and_me
     assert not (tmp_path / "b.json").exists()
 
 
+@pytest.mark.slow
 def test_recovery_measures_both_sides(place: Path) -> None:
     from gan_lab.launch import judging
 

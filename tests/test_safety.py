@@ -289,6 +289,7 @@ def my_package(tmp_path: Path, monkeypatch) -> list[str]:
     return ["networks=mlp", *chosen, *(f"networks.{p}.hidden=[8]" for p in players)]
 
 
+@pytest.mark.slow
 def test_the_command_line_trusts_a_package(
     my_package: list[str], tmp_path: Path, status_and_message
 ) -> None:
@@ -329,6 +330,7 @@ def through_hydra(conf: Path, text: str, *overrides: str) -> subprocess.Complete
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", SELF_TRUST.values(), ids=SELF_TRUST)
 def test_a_file_cannot_trust(text: str, my_package: list[str], tmp_path: Path) -> None:
     done = through_hydra(tmp_path / "more", text, *my_package)

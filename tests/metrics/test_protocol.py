@@ -169,7 +169,5 @@ def test_noise_may_show_classes_that_the_data_lack(extractor):
     result = evaluate_images(fake, reals, extractor, metrics=["class_kl"])
     entry = result["metrics"]["class_kl"]
     assert entry["value"] < 0.1
-    assert entry["ceiling"] == math.inf or entry["ceiling"] > entry["value"]
-    shown = extractor.features(torch.randint(256, (400, 1, 12, 12), dtype=torch.uint8))[1]
-    if set(shown.argmax(1).tolist()) - {0, 1}:
-        assert json.loads(to_json(result))["metrics"]["class_kl"]["ceiling"] is None
+    assert entry["ceiling"] == math.inf
+    assert json.loads(to_json(result))["metrics"]["class_kl"]["ceiling"] is None
