@@ -1,7 +1,7 @@
-"""The adversarial objective: each player's loss and penalties as named terms, without Lightning."""
+"""The adversarial objective: each player's loss, penalties and heads as named terms."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,52 +21,129 @@ class Loss(Protocol):
 
 
 class Penalty(Protocol):
+    """A term on the critic, (critic, real, fake) -> [N].
+
+    With `of_logits` it is called with the logits on real and fake instead; one that has
+    `constrain(discriminator)` acts on the weights after each of the discriminator's updates.
+    """
+
     interval: int
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor: ...
 
 
+class Head(Protocol):
+    """A task on the discriminator's features [N, F], trained with the discriminator.
+
+    `code` is what the generator's `Code.targets` made of the latents, or None.
+    """
+
+    def discriminator(
+        self, real: Tensor, fake: Tensor, labels: Tensor | None, code: Any
+    ) -> Tensor: ...
+
+    def generator(self, fake: Tensor, labels: Tensor | None, code: Any) -> Tensor: ...
+
+
 class Objective(nn.Module):
-    """Sum a loss and any number of penalties; the names of the terms are the log keys.
+    """Sum a loss, any number of penalties and heads; the names of the terms are the log keys.
 
     Args:
         loss: both players' losses on logits.
         penalties: name -> penalty on the discriminator.
         augment: what the discriminator sees of real and fake images.
+        heads: name -> further task on the discriminator's features, in both players' terms.
     """
 
-    def __init__(self, loss: Loss, penalties: Mapping[str, Penalty], augment: nn.Module) -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        penalties: Mapping[str, Penalty],
+        augment: nn.Module,
+        heads: Mapping[str, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.loss = loss
         self.penalties = dict(penalties)
+        remembering = {n: p for n, p in penalties.items() if isinstance(p, nn.Module)}
+        self.remembering = nn.ModuleDict(remembering)  # their buffers belong into checkpoints
         self.augment = augment
+        self.heads = nn.ModuleDict(heads or {})
 
     def discriminator_terms(
-        self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, step: int
+        self,
+        discriminator: nn.Module,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        step: int,
+        code: Any = None,
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The discriminator's terms (scalars), and its logits on real and fake [N].
 
         `step` counts the discriminator's updates from 0: a penalty of interval k is due in every
         k-th of them.
         """
+        real_logits, real_features = self.judge(discriminator, real, labels)
+        fake_logits, fake_features = self.judge(discriminator, fake, labels)
+        logits = real_logits.float(), fake_logits.float()
+        terms = {"loss": self.loss.discriminator(*logits).mean()}
+        for name, head in self.heads.items():
+            terms[name] = head.discriminator(real_features, fake_features, labels, code).mean()
         critic = self.critic(discriminator, labels)
-        real_logits, fake_logits = critic(real), critic(fake)
-        terms = {"loss": self.loss.discriminator(real_logits.float(), fake_logits.float()).mean()}
         for name, penalty in self.penalties.items():
-            if step % penalty.interval == 0:
+            if not callable(penalty) or step % penalty.interval:
+                continue
+            if getattr(penalty, "of_logits", False):
+                terms[name] = penalty.interval * penalty(*logits).mean()
+            else:
                 terms[name] = self.penalise(penalty, critic, real, fake)
+        if hasattr(self.augment, "observe"):
+            self.augment.observe(real_logits.detach())
         return terms, real_logits, fake_logits
 
     def generator_terms(
-        self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None
+        self,
+        discriminator: nn.Module,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor | None,
+        code: Any = None,
     ) -> dict[str, Tensor]:
         """The generator's terms (scalars)."""
-        critic = self.critic(discriminator, labels)
-        real_logits = critic(real).float() if self.loss.relativistic else None
-        return {"loss": self.loss.generator(critic(fake).float(), real_logits).mean()}
+        real_logits = None
+        if self.loss.relativistic:
+            real_logits = self.critic(discriminator, labels)(real).float()
+        logits, features = self.judge(discriminator, fake, labels)
+        terms = {"loss": self.loss.generator(logits.float(), real_logits).mean()}
+        for name, head in self.heads.items():
+            terms[name] = head.generator(features, labels, code).mean()
+        return terms
 
     def critic(self, discriminator: nn.Module, labels: Tensor | None) -> Critic:
         return lambda images: discriminator(self.augment(images), labels)
+
+    def judge(
+        self, discriminator: Any, images: Tensor, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits [N] and, where heads want them, the features [N, F] that they come from."""
+        seen = self.augment(images)
+        if not self.heads:
+            return discriminator(seen, labels), None
+        features = discriminator.features(seen, labels)
+        return discriminator.judge(features, labels), features
+
+    def at(self, progress: float) -> None:
+        """Tell an augmentation that changes over the run which share of the budget is used."""
+        if hasattr(self.augment, "at"):
+            self.augment.at(progress)
+
+    @torch.no_grad()
+    def constrain(self, discriminator: nn.Module) -> None:
+        """What penalties do to the weights once the discriminator has moved."""
+        for penalty in self.penalties.values():
+            if hasattr(penalty, "constrain"):
+                penalty.constrain(discriminator)
 
     def penalise(self, penalty: Penalty, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         # A gradient of a gradient loses too much in bfloat16: penalties compute in float32.

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,8 +32,8 @@ def of_logits(loss: Loss, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     }
 
 
-def of_gradients(name: str, player: nn.Module) -> dict[str, Tensor]:
-    gradients = [p.grad for p in player.parameters() if p.grad is not None]
+def of_gradients(name: str, parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
+    gradients = [p.grad for p in parameters if p.grad is not None]
     return {f"{name}/gradient_norm": nn.utils.get_total_norm(gradients)}
 
 

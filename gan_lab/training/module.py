@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -72,12 +73,20 @@ class GAN(LightningModule):
         self.stopwatch = measures.Stopwatch()
 
     def configure_optimizers(self) -> list[Optimizer]:
-        players = {"discriminator": self.discriminator, "generator": self.generator}
-        optimizers = [self.optimizer_factories[name](p.parameters()) for name, p in players.items()]
+        optimizers = [self.optimizer_factories[name](p) for name, p in self.players.items()]
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
         return optimizers
+
+    @cached_property
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """What each player's optimizer moves; the objective's heads side with the discriminator."""
+        heads = self.objective.heads.parameters()
+        return {
+            "discriminator": [*self.discriminator.parameters(), *heads],
+            "generator": list(self.generator.parameters()),
+        }
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         real, labels = batch
@@ -88,30 +97,46 @@ class GAN(LightningModule):
         latents = torch.randn(len(real), latent_dim, device=real.device)
         with torch.set_grad_enabled(generator_moves):
             fake = self.generator(latents, labels)
-        measured = self.update_discriminator(real, fake.detach(), labels)
+        code = self.code_of(latents)
+        measured = self.update_discriminator(real, fake.detach(), labels, code)
         if generator_moves:
-            measured |= self.update_generator(real, fake, labels)
+            measured |= self.update_generator(real, fake, labels, code)
         self.count(len(real), generator_moves)
         if self.is_logging:
             measures.publish(self, measured | self.recent)
 
-    def update_discriminator(self, real: Tensor, fake: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def code_of(self, latents: Tensor) -> Any:
+        """What a head is to recover of the latents; None without a code."""
+        code = getattr(self.generator, "code", None)
+        return None if code is None else code.targets(latents)
+
+    def update_discriminator(
+        self, real: Tensor, fake: Tensor, labels: Tensor, code: Any
+    ) -> dict[str, Tensor]:
         optimizer, _ = cast(Optimizers, self.optimizers())
         optimizer.zero_grad()
         terms, real_logits, fake_logits = self.objective.discriminator_terms(
-            self.discriminator, real, fake, labels, self.discriminator_updates
+            self.discriminator, real, fake, labels, self.round(optimizer), code
         )
         measured = self.step("discriminator", optimizer, terms)
+        self.objective.constrain(self.discriminator)
         self.discriminator_updates += 1
         if self.is_logging:
             measured |= measures.of_logits(self.objective.loss, real_logits, fake_logits)
         return measured
 
-    def update_generator(self, real: Tensor, fake: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def round(self, optimizer: LightningOptimizer) -> int:
+        """The update that this is; a lookahead and the update that it serves are one."""
+        looks_ahead = hasattr(optimizer.optimizer, "extrapolated")
+        return self.discriminator_updates // (2 if looks_ahead else 1)
+
+    def update_generator(
+        self, real: Tensor, fake: Tensor, labels: Tensor, code: Any
+    ) -> dict[str, Tensor]:
         _, optimizer = cast(Optimizers, self.optimizers())
         optimizer.zero_grad()
-        with frozen(self.discriminator):
-            terms = self.objective.generator_terms(self.discriminator, real, fake, labels)
+        with frozen(self.discriminator), frozen(self.objective.heads):
+            terms = self.objective.generator_terms(self.discriminator, real, fake, labels, code)
             measured = self.step("generator", optimizer, terms)
         self.generator_updates += 1
         return measured
@@ -120,18 +145,20 @@ class GAN(LightningModule):
         self, name: str, optimizer: LightningOptimizer, terms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Descend on the sum of the terms; return what is to be logged of it."""
-        player = getattr(self, name)
+        parameters = self.players[name]
         self.manual_backward(torch.stack(list(terms.values())).sum())
-        distributed.average_gradients(self.trainer, player.parameters())
-        measured = measures.of_gradients(name, player) if self.is_logging else {}
+        distributed.average_gradients(self.trainer, parameters)
+        measured = measures.of_gradients(name, parameters) if self.is_logging else {}
         if (bound := self.clip.get(name)) is not None:
-            nn.utils.clip_grad_norm_(player.parameters(), bound)
+            nn.utils.clip_grad_norm_(parameters, bound)
         optimizer.step()
         self.recent |= {f"{name}/{key}": term.detach() for key, term in terms.items()}
         return measured
 
     def apply_schedule(self) -> None:
-        factor = self.schedule(budget.progress(self.trainer, self.images_seen))
+        progress = budget.progress(self.trainer, self.images_seen)
+        self.objective.at(progress)
+        factor = self.schedule(progress)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = factor * group["initial_lr"]
@@ -139,7 +166,9 @@ class GAN(LightningModule):
     def count(self, batch_size: int, generator_moved: bool) -> None:
         images = batch_size * self.trainer.world_size
         self.images_seen += images
-        if generator_moved:
+        _, optimizer = self.trainer.optimizers
+        # a lookahead (Gidel et al. 2019) is no iterate that an average should contain
+        if generator_moved and not getattr(optimizer, "extrapolated", False):
             self.ema.update(
                 self.generator_ema, self.generator, images * self.n_critic, self.images_seen
             )
