@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab import RunError
+from gan_lab.objectives.losses import centred
 from gan_lab.objectives.objective import Loss
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ class Diverged(RunError):
 @torch.no_grad()
 def of_logits(loss: Loss, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """Belief, logits and accuracy of the discriminator on the batch it was just trained on."""
+    level_real, level_fake = centred(loss, real.float(), fake.float())
     return {
-        "discriminator/real": loss.probability(real.float()).mean(),
-        "discriminator/fake": loss.probability(fake.float()).mean(),
+        "discriminator/real": loss.probability(level_real).mean(),
+        "discriminator/fake": loss.probability(level_fake).mean(),
         "discriminator/logit_real": real.float().mean(),
         "discriminator/logit_fake": fake.float().mean(),
-        "discriminator/accuracy_real": (real > loss.threshold).float().mean(),
-        "discriminator/accuracy_fake": (fake < loss.threshold).float().mean(),
+        "discriminator/accuracy_real": (level_real > loss.threshold).float().mean(),
+        "discriminator/accuracy_fake": (level_fake < loss.threshold).float().mean(),
     }
 
 

@@ -13,6 +13,7 @@ from gan_lab.data.points import Mixture
 from gan_lab.data.seeds import mix
 from gan_lab.metrics.features import MNIST_WEIGHTS, Extractor, find_weights, load_extractor
 from gan_lab.metrics.health import Reference, auc, class_balance, diversity, spread
+from gan_lab.objectives.losses import centred
 from gan_lab.objectives.objective import Critic
 from gan_lab.training.module import GAN, frozen, seed_step
 from gan_lab.training.sampling import draw_latents, generate_images
@@ -136,16 +137,16 @@ class Probe:
         with frozen(module.discriminator):
             on_fake, gradient = listen(module, fake, labels, held)
         size = min(len(held), len(on_fake))
-        held, on_fake = held[:size], on_fake[:size]
+        of_real, of_fake = centred(loss, held[:size], on_fake[:size])
         rest = torch.full((1,), loss.threshold)
         measured = {
-            "critic_auc": auc(held, on_fake),
-            "logit_gap": (held.mean() - on_fake.mean()).item(),
-            "real_accuracy": (held > loss.threshold).double().mean().item(),
-            "fake_accuracy": (on_fake < loss.threshold).double().mean().item(),
-            "discriminator_excess": mean_above(loss.discriminator, (held, on_fake), rest),
-            "generator_excess": mean_above(loss.generator, (on_fake, held), rest),
-            "loss_slope": loss_slope(loss, on_fake, held),
+            "critic_auc": auc(of_real, of_fake),
+            "logit_gap": (of_real.mean() - of_fake.mean()).item(),
+            "real_accuracy": (of_real > loss.threshold).double().mean().item(),
+            "fake_accuracy": (of_fake < loss.threshold).double().mean().item(),
+            "discriminator_excess": mean_above(loss.discriminator, (of_real, of_fake), rest),
+            "generator_excess": mean_above(loss.generator, (of_fake, of_real), rest),
+            "loss_slope": loss_slope(loss, of_fake, of_real),
             "output_gradient": gradient * self.scale,
         }
         return measured if self.held is None else {**measured, "memorising": auc(train, held)}
