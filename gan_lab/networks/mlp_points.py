@@ -3,10 +3,21 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 from torch import Tensor, nn
 
 from gan_lab import UserError
+from gan_lab.networks.conditioning import (
+    ConditionalBatchNorm,
+    CriticConditioning,
+    CriticInputs,
+    GeneratorConditioning,
+    LabelledSequential,
+    LatentInputs,
+    Projection,
+)
+from gan_lab.networks.layers import normalise, std_layers
 from gan_lab.networks.mlp import check_widths, output_bounds
 
 
@@ -17,25 +28,36 @@ class Generator(nn.Module):
         latent_dim: size Z of the latent vectors.
         image_shape: shape of a sample, (2,) for points.
         hidden: width of each hidden layer.
+        num_classes: of the data; of no effect where conditioning is "none".
+        conditioning: "embedding" beside the latents, or "batch_norm" in every layer.
+        code: `categorical` and `continuous` of a `Code` among the latents, or None.
     """
 
-    num_classes = 0
-
     def __init__(
-        self, latent_dim: int, image_shape: Sequence[int], hidden: Sequence[int] = (400,) * 4
+        self,
+        latent_dim: int,
+        image_shape: Sequence[int],
+        hidden: Sequence[int] = (400,) * 4,
+        num_classes: int = 0,
+        conditioning: GeneratorConditioning = "none",
+        code: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         check_widths(latent_dim, hidden)
         self.latent_dim = latent_dim
         self.image_shape = tuple(image_shape)
+        self.inputs = LatentInputs(latent_dim, num_classes, conditioning, code)
+        self.num_classes, self.code = self.inputs.num_classes, self.inputs.code
+        normed_classes = num_classes if conditioning == "batch_norm" else 0
         layers: list[nn.Module] = []
-        for inputs, outputs in pairwise([latent_dim, *hidden]):
-            layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
+        for inputs, outputs in pairwise([self.inputs.size, *hidden]):
+            layers += [nn.Linear(inputs, outputs), batch_norm(outputs, normed_classes), nn.ReLU()]
         layers += [nn.Linear(hidden[-1], prod(image_shape))]
-        self.layers = nn.Sequential(*layers, *output_bounds(image_shape))
+        self.layers = LabelledSequential(*layers, *output_bounds(image_shape))
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.layers(latents).unflatten(1, self.image_shape)  # [N, Z] -> [N, 2]
+        points = self.layers(self.inputs(latents, labels), labels)  # [N, Z] -> [N, 2]
+        return points.unflatten(1, self.image_shape)
 
 
 class Discriminator(nn.Module):
@@ -45,22 +67,55 @@ class Discriminator(nn.Module):
         image_shape: shape of a sample, (2,) for points.
         hidden: width of each hidden layer.
         pieces: linear functions whose maximum a hidden unit is.
+        num_classes: of the data; of no effect where conditioning is "none".
+        conditioning: how the critic is told the label.
+        spectral_norm: divide every weight by its largest singular value.
+        minibatch_std: samples in a group whose deviation is a feature; 0 for none.
+        packing: samples that are judged together, [N] -> [N // packing] logits.
     """
 
     def __init__(
-        self, image_shape: Sequence[int], hidden: Sequence[int] = (200,) * 3, pieces: int = 5
+        self,
+        image_shape: Sequence[int],
+        hidden: Sequence[int] = (200,) * 3,
+        pieces: int = 5,
+        num_classes: int = 0,
+        conditioning: CriticConditioning = "none",
+        spectral_norm: bool = False,
+        minibatch_std: int = 0,
+        packing: int = 1,
     ) -> None:
         super().__init__()
         check_widths(1, hidden)
         if pieces < 2:
             raise UserError(f"pieces={pieces} must be at least 2, or the network is linear")
+        self.inputs = CriticInputs([prod(image_shape)], num_classes, conditioning, packing)
+        self.packing, self.num_classes = packing, self.inputs.num_classes
         layers: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in pairwise([prod(image_shape), *hidden]):
+        for inputs, outputs in pairwise([self.inputs.channels, *hidden]):
             layers += [nn.Linear(inputs, outputs * pieces), Maxout(pieces)]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], 1))
+        layers += std_layers(minibatch_std)
+        self.num_features = hidden[-1] + bool(minibatch_std)
+        self.layers = nn.Sequential(*layers, nn.Linear(self.num_features, 1))
+        self.projection = Projection(self.num_features, num_classes, conditioning)
+        if spectral_norm:
+            normalise(self)
+
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.layers[:-1](self.inputs(images.flatten(1), labels))  # [N, 2] -> [N, F]
+
+    def judge(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.projection(self.layers[-1](features).squeeze(1), features, labels)  # -> [N]
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.layers(images).squeeze(1)  # [N, 2] -> [N]
+        return self.judge(self.features(images, labels), labels)
+
+
+def batch_norm(width: int, num_classes: int) -> nn.Module:
+    """Batch norm for vectors, conditional where there are classes."""
+    if num_classes == 0:
+        return nn.BatchNorm1d(width)
+    return ConditionalBatchNorm(nn.BatchNorm1d(width, affine=False), num_classes)
 
 
 class Maxout(nn.Module):
