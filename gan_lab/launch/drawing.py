@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from gan_lab import RunError, UserError
@@ -129,8 +129,15 @@ def draw(generator: nn.Module, config: DictConfig) -> tuple[Tensor, Tensor]:
     """uint8 images [N, C, H, W] or float32 points [N, 2], and int64 labels [N], -1 for none."""
     num_classes = cast(int, generator.num_classes)
     labels = wanted_labels(config.labels, num_classes, config.num_images)
+    code = wanted_code(config.code, generator)
     images = generate_images(
-        generator, config.num_images, config.seed, config.batch_size, config.truncation, labels
+        generator,
+        config.num_images,
+        config.seed,
+        config.batch_size,
+        config.truncation,
+        labels,
+        code,
     )
     return images, torch.full((len(images),), -1) if labels is None else labels
 
@@ -146,6 +153,19 @@ def wanted_labels(labels: Any, num_classes: int, count: int) -> Tensor | None:
     if not all(isinstance(label, int) and 0 <= label < num_classes for label in chosen):
         raise UserError(f"labels={labels} must be balanced, or whole numbers below {num_classes}")
     return torch.tensor([chosen[i % len(chosen)] for i in range(count)])
+
+
+def wanted_code(values: Any, generator: nn.Module) -> list[float | None] | None:
+    """`code=[3,0.5,null]`: one value for each latent that means something, null for chance."""
+    if values is None:
+        return None
+    if getattr(generator, "code", None) is None:
+        raise UserError(
+            f"code={values}: this generator has no code; leave code out, or train one with "
+            "conditioning=infogan"
+        )
+    given = OmegaConf.to_container(values) if OmegaConf.is_list(values) else values
+    return list(given) if isinstance(given, list) else [given]
 
 
 def write(output: Path, images: Tensor, labels: Tensor) -> None:

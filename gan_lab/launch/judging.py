@@ -25,7 +25,7 @@ from gan_lab.metrics.protocol import check_metrics, evaluate_images
 from gan_lab.metrics.reals import Reals
 from gan_lab.metrics.recovery import recover, recovery_gap
 from gan_lab.metrics.two_sample import accuracy_curve
-from gan_lab.training.sampling import generate_images
+from gan_lab.training.sampling import generate_images, labels_like
 
 SPLITS = ("test", "validation")
 EXTRACTORS = ("own", *FOUNDATIONS)
@@ -41,6 +41,7 @@ class Subject:
     extractor: ImageFeatures
     cache: Path
     generator: nn.Module | None  # None for images from elsewhere
+    labels: Tensor | None = None  # that were asked for [N]
 
 
 def prepare(config: DictConfig, overrides: list[str]) -> Subject | ModeSubject:
@@ -49,9 +50,10 @@ def prepare(config: DictConfig, overrides: list[str]) -> Subject | ModeSubject:
     A checkpoint is compared with the data that it was trained on, unless `data=` says otherwise.
     """
     check(config)
-    generator, node = None, config.data
+    generator, node, labels = None, config.data, None
     if config.images is not None:
         images = read_images(Path(config.images))
+        labels = read_labels(Path(config.images), len(images))
     else:
         content = drawing.load_content(config.checkpoint)
         generator = drawing.generator_of(content, config.checkpoint, config.device)
@@ -68,12 +70,16 @@ def prepare(config: DictConfig, overrides: list[str]) -> Subject | ModeSubject:
     data.prepare_data()
     reals = None if extractor is None else Reals.of(data, config.split)
     if generator is not None:
-        images = draw(generator, config)
+        if cast(int, generator.num_classes):
+            labels = labels_like(data.images("train")[1], config.num_images, config.seed)
+        images = draw(generator, config, labels)
     if known is not None:
         return ModeSubject(images, data, known, generator is not None)
     assert extractor is not None
     assert reals is not None
-    return Subject(images, reals, extractor, Path(data.root).expanduser() / "metrics", generator)
+    return Subject(
+        images, reals, extractor, Path(data.root).expanduser() / "metrics", generator, labels
+    )
 
 
 def find_extractor(config: DictConfig, data: ImageData) -> ImageFeatures:
@@ -145,8 +151,16 @@ def read_images(path: Path) -> Tensor:
     return (tensor[..., None] if images.ndim == 3 else tensor).permute(0, 3, 1, 2).contiguous()
 
 
-def draw(generator: nn.Module, config: DictConfig) -> Tensor:
-    labels = drawing.wanted_labels(None, cast(int, generator.num_classes), config.num_images)
+def read_labels(path: Path, count: int) -> Tensor | None:
+    """`labels` [N] of an .npz that was read already; None where there are none, or -1 for none."""
+    with np.load(path, allow_pickle=False) as file:
+        labels = file["labels"] if "labels" in file else np.zeros(0)
+    if labels.shape != (count,) or labels.dtype.kind not in "iu" or (labels < 0).any():
+        return None
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def draw(generator: nn.Module, config: DictConfig, labels: Tensor | None) -> Tensor:
     return generate_images(
         generator, config.num_images, config.seed, config.batch_size, config.truncation, labels
     )
@@ -167,6 +181,7 @@ def measure(subject: Subject | ModeSubject, config: DictConfig) -> dict[str, Any
         seed=config.seed,
         ema=None if subject.generator is None else True,
         truncation=config.truncation,
+        labels=subject.labels,
     )
     if config.two_sample:
         half = min(len(subject.images), len(subject.reals.reference)) // 2

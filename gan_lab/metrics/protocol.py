@@ -1,5 +1,6 @@
 """Generated images in, a result out: every metric with interval, floor, ceiling, and the card."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +15,14 @@ from gan_lab.metrics.card import Card
 from gan_lab.metrics.coverage import class_counts
 from gan_lab.metrics.features import ImageFeatures
 from gan_lab.metrics.fidelity import fid_per_class
+from gan_lab.metrics.intervals import mean_interval
 from gan_lab.metrics.measures import MEASURES, Comparison, check_usable
 from gan_lab.metrics.memorization import closest_pairs, distance_quantiles
 from gan_lab.metrics.reals import Neighbours, Reals, RealSide
 from gan_lab.metrics.storage import Cache
 
 Result = dict[str, Any]
+CONFIRMED = "confirmed_labels"
 
 
 def evaluate_images(
@@ -33,8 +36,11 @@ def evaluate_images(
     seed: int = 0,
     ema: bool | None = None,
     truncation: float | None = None,
+    labels: Tensor | None = None,
 ) -> Result:
     """Measure uint8 images [N, C, H, W]; `metrics` defaults to all of MEASURES.
+
+    With the `labels` [N] that were asked for, `confirmed_labels` stands beside them.
 
     Returns {"metrics": {name: {"value", "interval", "floor", "ceiling", "blurred"}}, "card": {..}},
     with `details` what `describe` adds, and in "left_out", name -> reason, the metrics that these
@@ -50,6 +56,8 @@ def evaluate_images(
     these = Comparison(real.sample(fake), real, seed)
     around = Anchors(real, len(fake)) if anchors else None
     entries, left_out = measure_all(metrics, these, around)
+    if labels is not None and "classes" in extractor.gives:
+        entries[CONFIRMED] = confirm(labels, these)
     card = Card(
         data=reals.name,
         split=reals.split,
@@ -93,6 +101,25 @@ def measure(name: str, these: Comparison, anchors: Anchors | None) -> dict[str, 
     check_usable(name, these.real.extractor)
     entry = MEASURES[name](these)._asdict()
     return entry if anchors is None else {**entry, **anchors.values(name)}
+
+
+def confirm(labels: Tensor, these: Comparison) -> dict[str, Any]:
+    """The share of fakes in which the feature network sees the class that was asked for.
+
+    Its floor is that of real images with their true labels, its ceiling that of labels which have
+    nothing to do with the images.
+    """
+    agreed = (these.fake.classes == labels).double()
+    num_classes = these.fake.logits.shape[1]
+    asked, seen = (class_counts(c, num_classes) for c in (labels, these.reference.classes))
+    truth = these.real.reals.reference_labels
+    right = None if truth is None else (these.reference.classes == truth).double().mean().item()
+    return {
+        "value": agreed.mean().item(),
+        "interval": mean_interval(agreed),
+        "floor": math.nan if right is None else right,
+        "ceiling": ((asked / asked.sum()) * (seen / seen.sum())).sum().item(),
+    }
 
 
 def check_metrics(metrics: Sequence[str] | None) -> list[str]:

@@ -51,11 +51,14 @@ class Reals:
     split: str
     train: Tensor
     reference: Tensor
+    reference_labels: Tensor | None = None  # [N], where the data have labels
 
     @classmethod
     def of(cls, data: ImageData, split: str = "test") -> "Reals":
         """Compare with `test` to report, and with `validation` to choose."""
-        return cls(data.source.name, split, data.images("train")[0], data.images(split)[0])
+        reference, labels = data.images(split)
+        known = labels if data.num_classes else None
+        return cls(data.source.name, split, data.images("train")[0], reference, known)
 
     def __post_init__(self) -> None:
         least = min(len(self.train), len(self.reference))

@@ -1,6 +1,7 @@
 """Images from a generator, each a function of (seed, index) alone, whatever the batch size."""
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,20 @@ def truncate(latents: Tensor, bound: float | None) -> Tensor:
     return normal.icdf(squeezed).clamp(-bound, bound).float()
 
 
+def balanced_labels(count: int, num_classes: int) -> Tensor | None:
+    """Each class in turn, int64 [count]; None for a generator that knows no classes."""
+    return torch.arange(count) % num_classes if num_classes else None
+
+
+def labels_like(train: Tensor, count: int, seed: int) -> Tensor:
+    """Labels [count] drawn from those of the training images [M], without regard to their order.
+
+    A conditional generator is measured with the classes' true shares, which others have to learn.
+    """
+    random = torch.Generator().manual_seed(mix(seed, count))
+    return train[torch.randint(len(train), (count,), generator=random)].long()
+
+
 @torch.no_grad()
 def generate_images(
     generator: nn.Module,
@@ -47,21 +62,49 @@ def generate_images(
     batch_size: int = 500,
     truncation: float | None = None,
     labels: Tensor | None = None,
+    code: Sequence[float | None] | None = None,
 ) -> Tensor:
     """uint8 images [count, C, H, W], or float32 points [count, D], on the CPU.
 
-    Computed in float32, in evaluation mode.
+    Computed in float32, in evaluation mode. Without `labels` a generator that knows classes draws
+    them in turn; `code` sets latents that mean something (InfoGAN), None leaves one to chance.
     """
     device, dtype = (getattr(next(generator.parameters()), name) for name in ("device", "dtype"))
     was_training, batches = generator.training, []
-    latent_dim = cast(int, generator.latent_dim)
+    if labels is None:
+        labels = balanced_labels(count, cast(int, generator.num_classes))
     generator.eval()
     for start in range(0, count, batch_size):
         stop = min(start + batch_size, count)
-        latents = truncate(draw_latents(seed, start, stop, latent_dim), truncation)
+        latents = draw_latents(seed, start, stop, cast(int, generator.latent_dim))
         chosen = None if labels is None else labels[start:stop].to(device)
         with torch.autocast(device.type, enabled=False):
-            images = generator(latents.to(device, dtype), chosen)
+            images = draw_truncated(generator, latents.to(device), chosen, truncation, code, dtype)
         batches.append((images if images.ndim == 2 else to_uint8(images)).cpu().contiguous())
     generator.train(was_training)
     return torch.cat(batches)
+
+
+def draw_truncated(
+    generator: Any,
+    latents: Tensor,
+    labels: Tensor | None,
+    truncation: float | None,
+    code: Sequence[float | None] | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Images of latents [N, Z]; a style-based generator truncates in w, all others in z.
+
+    The latents of a code are never truncated: all of its values are as likely as before.
+    """
+    coder = getattr(generator, "code", None)
+    if truncation is not None and hasattr(generator, "truncate_w"):
+        w = generator.truncate_w(generator.mapping(latents.to(dtype), labels), truncation)
+        return generator.synthesis(w)
+    if truncation is not None:
+        noise = latents.shape[1] - (0 if coder is None else coder.dim)
+        cut = truncate(latents[:, :noise].cpu(), truncation).to(latents)
+        latents = torch.cat([cut, latents[:, noise:]], 1)
+    if code is not None:
+        latents = coder.impose(latents, code)
+    return generator(latents.to(dtype), labels)

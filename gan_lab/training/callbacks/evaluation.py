@@ -4,9 +4,10 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from gan_lab import UserError
 from gan_lab.metrics.card import to_json
@@ -14,13 +15,14 @@ from gan_lab.metrics.features import FeatureNet, find_weights, load_extractor
 from gan_lab.metrics.fidelity import smallest_subset
 from gan_lab.metrics.measures import MEASURES, Comparison
 from gan_lab.metrics.modes import KnownModes, known_modes
+from gan_lab.metrics.protocol import CONFIRMED, confirm
 from gan_lab.metrics.reals import Reals, RealSide
 from gan_lab.metrics.storage import Cache, write_atomically
 from gan_lab.training import storage
 from gan_lab.training.callbacks.checkpoints import stopped_by_signal
 from gan_lab.training.measures import emit
 from gan_lab.training.module import GAN
-from gan_lab.training.sampling import generate_images
+from gan_lab.training.sampling import generate_images, labels_like
 
 LOWER_IS_BETTER = {"fid", "fid_infinity", "kid", "class_kl", "near_copies", "mode_kl"}
 LOWER_IS_BETTER |= {"mode_misses"}
@@ -144,12 +146,25 @@ class Evaluation(Callback):
 
         What cannot be computed of these very images is nan: it must not end a run.
         """
-        images = generate_images(module.generator_ema, self.num_images, EVALUATION_SEED)
+        labels = self.labels_for(module)
+        images = generate_images(
+            module.generator_ema, self.num_images, EVALUATION_SEED, labels=labels
+        )
         if self.known is not None:
             return self.known.measure(images)
         assert self.real is not None
         these = Comparison(self.real.sample(images), self.real, replicates=0)
-        return {name: value_or_nan(name, these) for name in self.metrics}
+        values = {name: value_or_nan(name, these) for name in self.metrics}
+        if labels is not None and "classes" in self.real.extractor.gives:
+            values[CONFIRMED] = confirm(labels, these)["value"]
+        return values
+
+    def labels_for(self, module: GAN) -> Tensor | None:
+        """Labels in the shares of the training data, for a generator that knows classes."""
+        if not cast(int, module.generator.num_classes):
+            return None
+        train = module.trainer.datamodule.images("train")[1]  # type: ignore[attr-defined]
+        return labels_like(train, self.num_images, EVALUATION_SEED)
 
 
 def value_or_nan(name: str, these: Comparison) -> float:
