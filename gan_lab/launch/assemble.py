@@ -11,6 +11,7 @@ from torch import nn
 
 from gan_lab import UserError
 from gan_lab.data.datamodule import ImageData
+from gan_lab.launch.refusals import Game, refuse
 from gan_lab.launch.runs import is_first_rank
 from gan_lab.launch.schema import build, conform
 from gan_lab.launch.trust import resolve_target
@@ -31,13 +32,9 @@ def build_module(config: DictConfig) -> GAN:
     seed_everything(config.seed, verbose=False)
     generator = build(config.networks.generator, "networks.generator")
     discriminator = build(config.networks.discriminator, "networks.discriminator")
-    check_networks(generator, discriminator, tuple(config.data.image_shape))
-    penalties = {
-        name: build(node, f"penalty.{name}") for name, node in (config.penalty or {}).items()
-    }
-    objective = Objective(
-        build(config.objective, "objective"), penalties, build(config.augment, "augment")
-    )
+    check_networks(generator, discriminator, config)
+    objective = build_objective(config, generator, discriminator)
+    refuse(Game(config, generator, discriminator, objective))
     return GAN(
         generator,
         discriminator,
@@ -49,6 +46,38 @@ def build_module(config: DictConfig) -> GAN:
         clip={k: conform(v, float | None, f"clip.{k}") for k, v in (config.clip or {}).items()},
         seed=config.seed,
     ).to(memory_format=torch.channels_last)
+
+
+def build_objective(
+    config: DictConfig, generator: nn.Module, discriminator: nn.Module
+) -> Objective:
+    """Loss, penalties, augmentation, and what the conditioning adds to the critic's task."""
+    penalties = {
+        name: build(node, f"penalty.{name}")
+        for name, node in (config.penalty or {}).items()
+        if node is not None
+    }
+    heads = (config.get("conditioning") or {}).get("heads") or {}
+    code = (config.get("conditioning") or {}).get("code") or {}
+    known = {"num_features": getattr(discriminator, "num_features", None), **code}
+    if heads and known["num_features"] is None:
+        raise UserError(
+            f"conditioning has the heads {', '.join(heads)}, which work on the features of the "
+            "discriminator, and networks.discriminator has none (methods features and judge, "
+            "attribute num_features); use conditioning=none, or another of networks="
+        )
+    built = {
+        name: build(node, f"conditioning.heads.{name}", **taken_by(node, known))
+        for name, node in heads.items()
+    }
+    objective = build(config.objective, "objective")
+    return Objective(objective, penalties, build(config.augment, "augment"), built)
+
+
+def taken_by(node: Any, known: dict[str, Any]) -> dict[str, Any]:
+    """What of `known` the class of a node takes and the node does not say itself."""
+    parameters = inspect.signature(resolve_target(node._target_, "conditioning.heads")).parameters
+    return {key: v for key, v in known.items() if key in parameters and key not in node}
 
 
 def build_optimizers(config: DictConfig) -> dict[str, Any]:
@@ -68,20 +97,29 @@ def build_optimizers(config: DictConfig) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def check_networks(generator: nn.Module, discriminator: nn.Module, shape: tuple[int, ...]) -> None:
-    """Push two latents through both networks: the shapes must be those that the data have."""
+def check_networks(generator: nn.Module, discriminator: nn.Module, config: DictConfig) -> None:
+    """Push latents through both networks: the shapes must be those that the data have."""
+    shape = tuple(config.data.image_shape)
+    packing = getattr(discriminator, "packing", 1)
+    if config.data.batch_size % packing:
+        raise UserError(
+            f"data.batch_size={config.data.batch_size} must be a multiple of "
+            f"networks.discriminator.packing={packing}, which judges as many images together"
+        )
     modes = generator.training, discriminator.training
-    images = generator.eval()(torch.zeros(2, cast(int, generator.latent_dim)), None)
+    count = 2 * packing
+    labels = torch.zeros(count, dtype=torch.long) if config.data.num_classes else None
+    images = generator.eval()(torch.zeros(count, cast(int, generator.latent_dim)), labels)
     if tuple(images.shape[1:]) != shape:
         raise UserError(
             f"networks.generator makes images of shape {list(images.shape[1:])}, but "
             f"data.image_shape is {list(shape)}; give it image_shape: ${{data.image_shape}}"
         )
-    logits = discriminator.eval()(images, None)
-    if logits.ndim != 1:
+    logits = discriminator.eval()(images, labels)
+    if logits.shape != (2,):
         raise UserError(
-            f"networks.discriminator returns shape {list(logits.shape)} for 2 images; it must "
-            "return one logit per image, shape [N]"
+            f"networks.discriminator returns shape {list(logits.shape)} for {count} images; it "
+            f"must return one logit per image (of a pack of {packing}), shape [2]"
         )
     generator.train(modes[0]), discriminator.train(modes[1])
 
