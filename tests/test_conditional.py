@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_labels_and_codes_are_what_the_generator_knows(run, tmp_path, capsys) ->
     generator = load_generator(folder)
     output = tmp_path / "images.npz"
     asked = {"labels": "labels=7", "code": "code=[7,0.5,null]"}
-    able = {"labels": generator.num_classes > 0, "code": generator.code is not None}
+    able = {"labels": cast(int, generator.num_classes) > 0, "code": generator.code is not None}
     for what, override in asked.items():
         status = run_generate(f"checkpoint={folder}", f"output={output}", override, "num_images=8")
         message = capsys.readouterr().err
@@ -45,7 +46,7 @@ def test_labels_and_codes_are_what_the_generator_knows(run, tmp_path, capsys) ->
 
 
 def test_each_form_of_labels(run, tmp_path) -> None:
-    kind, folder = run
+    _, folder = run
     if not load_generator(folder).num_classes:
         return
     forms = {
@@ -92,8 +93,8 @@ def test_truncation_leaves_the_code_alone(run) -> None:
 
 def test_evaluation_confirms_labels(run) -> None:
     """In training and by the program: known where the generator takes labels, absent elsewhere."""
-    kind, folder = run
-    conditional = load_generator(folder).num_classes > 0
+    _, folder = run
+    conditional = cast(int, load_generator(folder).num_classes) > 0
     result = json.loads((folder / "result.json").read_text())
     assert ("val/confirmed_labels" in result["last"]) == (
         conditional and "val/fid" in result["last"]
@@ -107,7 +108,7 @@ def real_side(labels: torch.Tensor) -> tuple[RealSide, torch.Tensor]:
 
     class Reads:
         identity = "reads"
-        gives = ("logits", "classes")
+        gives = frozenset({"logits", "classes"})
         device = torch.device("cpu")
 
         def features(self, given):

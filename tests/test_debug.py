@@ -28,10 +28,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
     original = GAN.update_discriminator
 
-    def spy(self: GAN, real: Tensor, fake: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def spy(self: GAN, real: Tensor, fake: Tensor, labels: Tensor, code: Any) -> dict[str, Tensor]:
         anomaly = torch.is_anomaly_enabled()
         seen.append({"real": real.clone(), "labels": labels, "fake": fake, "anomaly": anomaly})
-        return original(self, real, fake, labels)
+        return original(self, real, fake, labels, code)
 
     monkeypatch.setattr(GAN, "update_discriminator", spy)
     return seen

@@ -164,7 +164,7 @@ def wanted_code(values: Any, generator: nn.Module) -> list[float | None] | None:
             f"code={values}: this generator has no code; leave code out, or train one with "
             "conditioning=infogan"
         )
-    given = OmegaConf.to_container(values) if OmegaConf.is_list(values) else values
+    given: Any = OmegaConf.to_container(values) if OmegaConf.is_list(values) else values
     return list(given) if isinstance(given, list) else [given]
 
 

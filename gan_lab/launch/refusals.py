@@ -7,7 +7,7 @@ the blackboard (one parameter a player, data=dirac) everything may be tried.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from omegaconf import DictConfig
@@ -37,6 +37,11 @@ class Game:
     def layer(self, *kinds: type) -> bool:
         """Whether the critic has such a layer."""
         return any(isinstance(module, kinds) for module in self.discriminator.modules())
+
+    @property
+    def packing(self) -> int:
+        """Images that the critic judges together."""
+        return int(getattr(self.discriminator, "packing", 1))
 
     @property
     def is_spectral(self) -> bool:
@@ -147,13 +152,12 @@ def rehearse(game: Game) -> None:
     Draws no random number of the run's.
     """
     discriminator, objective = copy.deepcopy((game.discriminator, game.objective))
-    packing = getattr(discriminator, "packing", 1)
     with torch.random.fork_rng(devices=[]):
-        latents = torch.randn(2 * packing, game.generator.latent_dim)
+        latents = torch.randn(2 * game.packing, cast(int, game.generator.latent_dim))
         labels = None
         if game.config.data.num_classes:
             labels = torch.zeros(len(latents), dtype=torch.long)
-        code = getattr(game.generator, "code", None)
+        code: Any = getattr(game.generator, "code", None)
         targets = None if code is None else code.targets(latents)
         images = sample(game, len(latents))
         objective.at(0.0)

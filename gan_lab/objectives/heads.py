@@ -52,10 +52,10 @@ class AuxiliaryClassifier(nn.Module):
 class CodeRecovery(nn.Module):
     """Recover the latent code from the image: InfoGAN's Q (Chen et al. 2016, eq. 5 and 6).
 
-    Minus log Q(c | G(z, c)), up to a constant: cross-entropy for each category, and half the squared
-    error (a normal distribution of unit variance) for each continuous value, [N] in nats. Where the
-    paper's Q shares the discriminator's layers and moves with the generator, ours moves with the
-    discriminator, so that the layers that they share learn to see the code.
+    Minus log Q(c | G(z, c)), up to a constant: cross-entropy for each category, and half the
+    squared error (a normal distribution of unit variance) for each continuous value, [N] in nats.
+    Where the paper's Q shares the discriminator's layers and moves with the generator, ours moves
+    with the discriminator, so that the layers that they share learn to see the code.
 
     Args:
         num_features: size F of the discriminator's features.

@@ -1,6 +1,6 @@
 """The adversarial objective: each player's loss, penalties and heads as named terms."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -67,7 +67,7 @@ class Objective(nn.Module):
         self.penalties = dict(penalties)
         remembering = {n: p for n, p in penalties.items() if isinstance(p, nn.Module)}
         self.remembering = nn.ModuleDict(remembering)  # their buffers belong into checkpoints
-        self.augment = augment
+        self.augment: Any = augment
         self.heads = nn.ModuleDict(heads or {})
 
     def discriminator_terms(
@@ -88,12 +88,10 @@ class Objective(nn.Module):
         fake_logits, fake_features = self.judge(discriminator, fake, labels)
         logits = real_logits.float(), fake_logits.float()
         terms = {"loss": self.loss.discriminator(*logits).mean()}
-        for name, head in self.heads.items():
+        for name, head in self.tasks():
             terms[name] = head.discriminator(real_features, fake_features, labels, code).mean()
         critic = self.critic(discriminator, labels)
-        for name, penalty in self.penalties.items():
-            if not callable(penalty) or step % penalty.interval:
-                continue
+        for name, penalty in self.due(step):
             if getattr(penalty, "of_logits", False):
                 terms[name] = penalty.interval * penalty(*logits).mean()
             else:
@@ -116,9 +114,18 @@ class Objective(nn.Module):
             real_logits = self.critic(discriminator, labels)(real).float()
         logits, features = self.judge(discriminator, fake, labels)
         terms = {"loss": self.loss.generator(logits.float(), real_logits).mean()}
-        for name, head in self.heads.items():
+        for name, head in self.tasks():
             terms[name] = head.generator(features, labels, code).mean()
         return terms
+
+    def due(self, step: int) -> Iterator[tuple[str, Any]]:
+        """The penalties of this step that are terms, which clipping is not."""
+        for name, penalty in self.penalties.items():
+            if callable(penalty) and step % penalty.interval == 0:
+                yield name, penalty
+
+    def tasks(self) -> Iterator[tuple[str, Any]]:
+        yield from self.heads.items()
 
     def critic(self, discriminator: nn.Module, labels: Tensor | None) -> Critic:
         return lambda images: discriminator(self.augment(images), labels)

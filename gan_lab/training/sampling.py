@@ -97,7 +97,7 @@ def draw_truncated(
 
     The latents of a code are never truncated: all of its values are as likely as before.
     """
-    coder = getattr(generator, "code", None)
+    coder: Any = getattr(generator, "code", None)
     if truncation is not None and hasattr(generator, "truncate_w"):
         w = generator.truncate_w(generator.mapping(latents.to(dtype), labels), truncation)
         return generator.synthesis(w)

@@ -1,6 +1,7 @@
 """Heads in closed form; who trains them; what both players gain from them."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from gan_lab.objectives.losses import NonSaturating
 from gan_lab.objectives.objective import Objective
 
 
-def silent(head: nn.Module) -> nn.Module:
+def silent(head: Any) -> Any:
     """Without weights a head answers 0 to everything."""
     for parameter in head.parameters():
         nn.init.zeros_(parameter)
@@ -39,7 +40,7 @@ def test_a_code_that_is_not_seen_costs_its_entropy() -> None:
 
 def test_recognise_reads_what_the_head_answers() -> None:
     head = silent(CodeRecovery(8, categorical=[3], continuous=1))
-    head.answer[-1].bias.data = torch.tensor([0.0, 5.0, 0.0, 0.25])
+    list(head.parameters())[-1].data = torch.tensor([0.0, 5.0, 0.0, 0.25])  # the last bias
     (category,), numbers = head.recognise(torch.randn(2, 8))
     assert category.tolist() == [1, 1]
     assert numbers.flatten().tolist() == [0.25, 0.25]
@@ -59,15 +60,15 @@ def test_heads_refuse(make) -> None:
         make()
 
 
-def game(head: nn.Module, **options) -> tuple[Objective, Generator, Discriminator]:
+def game(head: nn.Module, **options: Any) -> tuple[Objective, Any, Any]:
     generator = Generator(16, (1, 28, 28), width=4, **options)
     discriminator = Discriminator((1, 28, 28), width=4)
     return Objective(NonSaturating(), {}, Identity(), {"head": head}), generator, discriminator
 
 
 def test_a_head_is_a_named_term_of_both_players_and_moves_the_features() -> None:
-    settings = {"categorical": [10], "continuous": 2}
-    head = CodeRecovery(64 * 4, **settings)
+    settings: dict[str, Any] = {"categorical": [10], "continuous": 2}
+    head: Any = CodeRecovery(64 * 4, **settings)
     objective, generator, discriminator = game(head, code=settings)
     assert discriminator.num_features == 64 * 4
     latents = torch.randn(6, 16)
@@ -95,7 +96,7 @@ def test_a_classifier_alone_learns_the_classes() -> None:
     """Ten bright rows for ten classes: a few steps on its term, and the head names them."""
     torch.manual_seed(0)
     head = AuxiliaryClassifier(64 * 4, num_classes=10)
-    objective, _, discriminator = game(head)
+    _, _, discriminator = game(head)
     labels = torch.arange(40) % 10
     images = torch.full((40, 1, 28, 28), -1.0)
     for image, label in zip(images, labels, strict=True):
@@ -104,7 +105,8 @@ def test_a_classifier_alone_learns_the_classes() -> None:
     optimizer = torch.optim.Adam(parameters, lr=1e-2)
     for _ in range(30):
         optimizer.zero_grad()
-        head.discriminator(*[discriminator.features(images)] * 2, labels, None).mean().backward()
+        seen = discriminator.features(images)
+        head.discriminator(seen, seen, labels, None).mean().backward()
         optimizer.step()
     named = head.classify(discriminator.features(images)).argmax(1)
     assert (named == labels).float().mean() > 0.9

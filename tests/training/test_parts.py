@@ -215,7 +215,9 @@ def test_what_is_logged_of_logits_in_closed_form() -> None:
 def test_gradient_norm_in_closed_form() -> None:
     player = nn.Linear(2, 1)
     player.weight.grad, player.bias.grad = torch.tensor([[3.0, 0.0]]), torch.tensor([4.0])
-    assert of_gradients("generator", player)["generator/gradient_norm"].item() == 5
+    assert (
+        of_gradients("generator", list(player.parameters()))["generator/gradient_norm"].item() == 5
+    )
 
 
 def test_stopwatch_adds_up_sessions() -> None:

@@ -5,7 +5,7 @@ Of points, scatter plots take the place of grids.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,7 @@ from gan_lab.training.sampling import generate_images
 
 PADDING = 2
 FIRST_MARK = 1_000
+MOST_COLUMNS = 26
 
 
 class Samples(Callback):
@@ -71,12 +72,18 @@ class Samples(Callback):
             real, _ = trainer.datamodule.images("train")  # type: ignore[attr-defined]
             grid = draw_points(images, real)
         else:
-            grid = make_grid(images, padding=PADDING)
+            grid = make_grid(images, columns_for(module, len(images)), PADDING)
         save_png(self.folder / "samples" / f"images_{module.images_seen:010d}.png", grid)
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("samples", [grid], step=module.images_seen)
         self.written_at = module.images_seen
+
+
+def columns_for(module: GAN, count: int) -> int | None:
+    """A column a class where the generator draws classes in turn; None for a square."""
+    num_classes = cast(int, module.generator.num_classes)
+    return num_classes if 2 <= num_classes <= min(count, MOST_COLUMNS) else None
 
 
 def mark_after(images: int, every: int, first: int = FIRST_MARK) -> int:
