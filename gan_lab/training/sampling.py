@@ -72,7 +72,7 @@ def generate_images(
     device, dtype = (getattr(next(generator.parameters()), name) for name in ("device", "dtype"))
     was_training, batches = generator.training, []
     if labels is None:
-        labels = balanced_labels(count, cast(int, generator.num_classes))
+        labels = balanced_labels(count, getattr(generator, "num_classes", 0))
     generator.eval()
     for start in range(0, count, batch_size):
         stop = min(start + batch_size, count)
