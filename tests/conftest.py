@@ -38,6 +38,7 @@ TINY = [
 ]
 NARROW = {
     "dcgan": ["networks.generator.width=4", "networks.discriminator.width=4"],
+    "r3gan": ["networks.generator.width=8", "networks.discriminator.width=8"],
     "mlp": ["networks.generator.hidden=[16]", "networks.discriminator.hidden=[16]"],
 }
 

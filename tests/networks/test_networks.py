@@ -8,10 +8,11 @@ from torch.nn.utils import parametrize
 from gan_lab import UserError
 from gan_lab.launch.entry import CONF
 from gan_lab.launch.schema import build
-from gan_lab.networks import dcgan, mlp, resnet
+from gan_lab.networks import dcgan, mlp, r3gan, resnet
 from gan_lab.networks.layers import stages
 from tests.conftest import tiny_config
 
+CONVOLUTIONAL = [dcgan, resnet, r3gan]
 OPTIONS = sorted(path.stem for path in (CONF / "networks").glob("*.yaml"))
 
 
@@ -47,16 +48,16 @@ def test_logits_are_unbounded(name: str) -> None:
     torch.testing.assert_close(discriminator(images), 100 * before)
 
 
-@pytest.mark.parametrize("network", [dcgan, resnet], ids=["dcgan", "resnet"])
+@pytest.mark.parametrize("network", CONVOLUTIONAL, ids=lambda module: module.__name__)
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128, 28])
 def test_sizes_of_convolutional_networks(network, size: int) -> None:
-    generator = network.Generator(10, (2, size, size), width=2)
+    generator = network.Generator(10, (2, size, size), width=8)
     assert generator(torch.randn(2, 10)).shape == (2, 2, size, size)
-    discriminator = network.Discriminator((2, size, size), width=2)
+    discriminator = network.Discriminator((2, size, size), width=8)
     assert discriminator(torch.rand(2, 2, size, size)).shape == (2,)
 
 
-@pytest.mark.parametrize("network", [dcgan, resnet], ids=["dcgan", "resnet"])
+@pytest.mark.parametrize("network", CONVOLUTIONAL, ids=lambda module: module.__name__)
 @pytest.mark.parametrize(
     "shape", [(1, 4, 4), (1, 30, 30), (1, 28, 32), (1, 0, 0), (1, 12, 12), (1, 33, 33)]
 )
@@ -102,6 +103,13 @@ def test_dcgan_initial_weights() -> None:
         (lambda: dcgan.Generator(4, (1, 28, 28), init_std=-1.0), "init_std=-1.0"),
         (lambda: resnet.Generator(0, (1, 28, 28)), "latent_dim=0"),
         (lambda: resnet.Discriminator((1, 28, 28), width=0), "width=0"),
+        (lambda: r3gan.Generator(0, (1, 28, 28)), "latent_dim=0"),
+        (lambda: r3gan.Generator(4, (1, 28, 28), blocks=0), "blocks=0, expansion=2 and"),
+        (
+            lambda: r3gan.Generator(4, (1, 28, 28), width=12),
+            r"group_width=16 does not divide .* 24",
+        ),
+        (lambda: r3gan.Discriminator((1, 28, 28), group_width=0), "group_width=0 must be"),
     ],
 )
 def test_bad_arguments_are_named(make, message: str) -> None:
