@@ -111,6 +111,11 @@ SETTINGS = {  # the overrides of `train` -> what the message must say
     "callbacks.evaluation.monitor=kid": "monitor=kid must be one of ['fid']",
     "learning_rate=3": "learning_rate is not a setting",
     "networks": "is not of the form key=value",
+    "objective.real_target=2": "real_target",
+    "penalty=gradient_penalty penalty.gradient_penalty.weight=-1": "weight=-1.0 must not be",
+    "networks.discriminator.packing=0": "packing=0 must be at least 1",
+    "networks.discriminator.packing=5": "must be a multiple of networks.discriminator.packing=5",
+    "networks.discriminator.minibatch_std=1": "minibatch_std=1 must be at least 2",
     "penalty=[r1": "quote it for the shell",
 }
 COMBINATIONS = {
@@ -123,6 +128,14 @@ COMBINATIONS = {
     "data=fake data.image_shape=[1,28,32]": "must follow from data.channels and data.image_size",
     "data=emnist data.source.split=capitals": "must be one of balanced, byclass, bymerge",
     "data=emnist data.num_classes=10": "data.num_classes=10 must be 26",
+    "conditioning=conditional_batch_norm networks=mlp": "has no batch norm; use",
+    "conditioning=projection networks.discriminator.packing=2": "use packing=1 or",
+    "conditioning=infogan networks.generator.latent_dim=3": "leaves no noise beside a code of 3",
+    "conditioning=infogan conditioning.code.categorical=[1]": "must be a list of numbers above 1",
+    "conditioning=infogan conditioning.code=null": "the generator has no code to recover",
+    "objective=wasserstein penalty=none": "use penalty=gradient_penalty",
+    "networks.discriminator.norm=batch": "use networks.discriminator.norm=none, or penalty=none",
+    "networks=resnet penalty=weight_clipping": "use networks.discriminator.spectral_norm=false",
     "data=fake data.source.num_images=0": "data.source.num_images=0 must be a whole number",
 }
 TARGETS = {
@@ -408,6 +421,7 @@ GENERATE = {
     "checkpoint=RUN output=HERE/a.npz seed=-1": "seed=-1 must be a whole number",
     "checkpoint=RUN output=HERE/a.npz truncation=0": "truncation=0 must be a positive number",
     "checkpoint=RUN output=HERE/a.npz labels=7": "labels=7: this generator is unconditional",
+    "checkpoint=RUN output=HERE/a.npz code=[7]": "this generator has no code; leave code out",
     "checkpoint=RUN output=HERE/a.npz device=tpu9": "device=tpu9",
     "checkpoint=RUN output=HERE/file/a.npz": "cannot be written",
     "checkpoint=RUN output=HERE/a.jpg": "has an unknown ending",

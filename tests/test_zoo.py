@@ -1,4 +1,4 @@
-"""docs/zoo.md has an entry and a picture of every recipe for images, and every option of each axis."""
+"""docs/zoo.md has an entry and a picture of every recipe for images, and every axis' options."""
 
 import importlib.util
 import re

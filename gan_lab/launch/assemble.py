@@ -34,12 +34,13 @@ def build_module(config: DictConfig) -> GAN:
     discriminator = build(config.networks.discriminator, "networks.discriminator")
     check_networks(generator, discriminator, config)
     objective = build_objective(config, generator, discriminator)
+    optimizers = build_optimizers(config.optimizer)
     refuse(Game(config, generator, discriminator, objective))
     return GAN(
         generator,
         discriminator,
         objective,
-        build_optimizers(config.optimizer),
+        optimizers,
         build(config.schedule, "schedule"),
         build(config.ema, "ema"),
         n_critic=conform(config.n_critic, int, "n_critic"),
@@ -53,9 +54,7 @@ def build_objective(
 ) -> Objective:
     """Loss, penalties, augmentation, and what the conditioning adds to the critic's task."""
     penalties = {
-        name: build(node, f"penalty.{name}")
-        for name, node in (config.penalty or {}).items()
-        if node is not None
+        name: build(node, f"penalty.{name}") for name, node in (config.penalty or {}).items()
     }
     heads = (config.get("conditioning") or {}).get("heads") or {}
     code = (config.get("conditioning") or {}).get("code") or {}
