@@ -1,6 +1,6 @@
 """The modern baseline R3GAN (Huang et al. 2024): residual networks without normalisation.
 
-Made for `objective=relativistic` with penalties on real and fake images. For 28x28 and every
+Made for `objective=relativistic_paired` with penalties on real and fake images. For 28x28 and every
 4 * 2**k. What differs from the paper, and why:
 - `width` 16 at full resolution, doubled by each halving up to 512, and one block at each
   resolution, so that a CPU can train it; for CIFAR-10 the paper has 768 throughout, and two blocks.
