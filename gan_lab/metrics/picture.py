@@ -22,7 +22,10 @@ def draw_report(path: Path, images: Tensor, train: Tensor, result: Mapping[str, 
     figure = Figure(figsize=(12, 9), layout="constrained")
     axes = figure.subplots(2, 2)
     draw_samples(axes[0, 0], images)
-    draw_pairs(axes[0, 1], images, train, result["details"])
+    if "closest" in result["details"]:
+        draw_pairs(axes[0, 1], images, train, result["details"])
+    else:
+        axes[0, 1].set_axis_off()
     if "classes" in result["details"]:
         draw_classes(axes[1, 0], result["details"]["classes"])
     else:

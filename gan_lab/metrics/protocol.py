@@ -16,7 +16,7 @@ from gan_lab.metrics.coverage import class_counts
 from gan_lab.metrics.features import ImageFeatures
 from gan_lab.metrics.fidelity import fid_per_class
 from gan_lab.metrics.intervals import mean_interval
-from gan_lab.metrics.measures import MEASURES, Comparison, check_usable
+from gan_lab.metrics.measures import MEASURES, MEMORIZATION, Comparison, check_usable
 from gan_lab.metrics.memorization import closest_pairs, distance_quantiles
 from gan_lab.metrics.reals import Neighbours, Reals, RealSide
 from gan_lab.metrics.storage import Cache
@@ -43,7 +43,8 @@ def evaluate_images(
     With the `labels` [N] that were asked for, `confirmed_labels` stands beside them.
 
     Returns {"metrics": {name: {"value", "interval", "floor", "ceiling", "blurred"}}, "card": {..}},
-    with `details` what `describe` adds, and in "left_out", name -> reason, the metrics that these
+    with `details` what `describe` adds (of neighbours only where a metric of memorisation is asked
+    for), and in "left_out", name -> reason, the metrics that these
     images or this extractor do not allow; without `anchors` only values and intervals. Real
     features, distances and anchors are kept in the folder `cache`.
 
@@ -74,7 +75,9 @@ def evaluate_images(
     )
     result = {"metrics": entries, "card": asdict(card)}
     result |= {"left_out": left_out} if left_out else {}
-    return {**result, "details": describe(these)} if details else result
+    asked = MEASURES if metrics is None else metrics
+    pairs = 20 if set(asked) & set(MEMORIZATION) else 0
+    return {**result, "details": describe(these, pairs)} if details else result
 
 
 def measure_all(
@@ -146,14 +149,17 @@ def check_images(fake: Tensor, reals: Reals) -> None:
 def describe(these: Comparison, pairs: int = 20) -> dict[str, Any]:
     """What a picture shows beside the numbers: classes, distances to training data, closest pairs.
 
-    Distances are given in features and in pixels, of generated and of held-out real images;
-    classes where the extractor knows those of the data.
+    Distances are given in features and in pixels, of generated and of held-out real images; without
+    `pairs` they are left out, as they take longer than all metrics. Classes where the extractor
+    knows those of the data.
     """
+    by_class = _by_class(these) if "classes" in these.real.extractor.gives else {}
+    if not pairs:
+        return by_class
     spaces = {
         "features": (these.neighbours, these.reference_neighbours),
         "pixels": (these.real.nearest_pixels(these.fake.images), these.real.pixel_neighbours),
     }
-    by_class = _by_class(these) if "classes" in these.real.extractor.gives else {}
     return {
         **by_class,
         "distances": {space: _quantiles(*found) for space, found in spaces.items()},

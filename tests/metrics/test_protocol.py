@@ -171,3 +171,17 @@ def test_noise_may_show_classes_that_the_data_lack(extractor):
     assert entry["value"] < 0.1
     assert entry["ceiling"] == math.inf
     assert json.loads(to_json(result))["metrics"]["class_kl"]["ceiling"] is None
+
+
+def test_neighbours_are_looked_for_where_they_are_asked_for(extractor, reals, monkeypatch):
+    """They take longer than FID and KID together, and their picture is about memorisation."""
+
+    def never(*_):
+        raise AssertionError("nothing here is about memorisation")
+
+    monkeypatch.setattr(RealSide, "nearest", never)
+    monkeypatch.setattr(RealSide, "nearest_pixels", never)
+    quick = evaluate_images(byte_images(300), reals, extractor, metrics=["fid"], details=True)
+    assert set(quick["details"]) == {"classes", "fid_per_class"}
+    with pytest.raises(AssertionError):
+        evaluate_images(byte_images(300), reals, extractor, metrics=["near_copies"], details=True)
