@@ -39,6 +39,7 @@ TINY = [
 NARROW = {
     "dcgan": ["networks.generator.width=4", "networks.discriminator.width=4"],
     "r3gan": ["networks.generator.width=8", "networks.discriminator.width=8"],
+    "style": ["networks.generator.width=4", "networks.discriminator.width=4"],
     "mlp": ["networks.generator.hidden=[16]", "networks.discriminator.hidden=[16]"],
 }
 

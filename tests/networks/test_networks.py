@@ -8,11 +8,11 @@ from torch.nn.utils import parametrize
 from gan_lab import UserError
 from gan_lab.launch.entry import CONF
 from gan_lab.launch.schema import build
-from gan_lab.networks import dcgan, mlp, r3gan, resnet
+from gan_lab.networks import dcgan, mlp, r3gan, resnet, style
 from gan_lab.networks.layers import stages
 from tests.conftest import tiny_config
 
-CONVOLUTIONAL = [dcgan, resnet, r3gan]
+CONVOLUTIONAL = [dcgan, resnet, r3gan, style]
 OPTIONS = sorted(path.stem for path in (CONF / "networks").glob("*.yaml"))
 
 
@@ -34,6 +34,30 @@ def test_contract(name: str, size: int, channels: int) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("conditioning", ["none", "embedding", "projection"])
+def test_training_never_waits_for_the_device(name: str, conditioning: str) -> None:
+    """Whatever would wait (`.item()`, `if tensor`) raises on torch's meta device."""
+    std = "networks.discriminator.minibatch_std=4"
+    pair = build_pair(name, f"conditioning={conditioning}", std)
+    generator, discriminator = (network.to("meta") for network in pair)
+    labels = torch.zeros(6, dtype=torch.int64, device="meta")
+    images = generator(torch.randn(6, generator.latent_dim, device="meta"), labels)
+    logits = discriminator(images, labels)
+    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    slope.square().sum().backward()
+    assert logits.shape == (6,)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_images_do_not_depend_on_the_rest_of_their_batch(name: str) -> None:
+    generator, _ = build_pair(name)
+    latents = torch.randn(5, generator.latent_dim)
+    generator(latents)  # statistics other than those at the start
+    generator.eval()
+    torch.testing.assert_close(generator(latents[:2]), generator(latents)[:2])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
 def test_logits_are_unbounded(name: str) -> None:
     """No sigmoid at the end: scaled weights of the last layer scale the logits."""
     _, discriminator = build_pair(name)
@@ -45,7 +69,7 @@ def test_logits_are_unbounded(name: str) -> None:
         parametrize.remove_parametrizations(last, "weight")
     with torch.no_grad():
         last.weight.mul_(100), last.bias.mul_(100)
-    torch.testing.assert_close(discriminator(images), 100 * before)
+    torch.testing.assert_close(discriminator(images), 100 * before, atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("network", CONVOLUTIONAL, ids=lambda module: module.__name__)
@@ -109,6 +133,9 @@ def test_dcgan_initial_weights() -> None:
             lambda: r3gan.Generator(4, (1, 28, 28), width=12),
             r"group_width=16 does not divide .* 24",
         ),
+        (lambda: style.Generator(4, (1, 28, 28), mapping_layers=0), "mapping_layers=0 must be"),
+        (lambda: style.Generator(4, (1, 28, 28), mixing=1.5), r"mixing=1.5 .* lie in \[0, 1\]"),
+        (lambda: style.Discriminator((1, 28, 28), max_width=0), "max_width=0"),
         (lambda: r3gan.Discriminator((1, 28, 28), group_width=0), "group_width=0 must be"),
     ],
 )
