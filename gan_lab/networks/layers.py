@@ -61,8 +61,9 @@ class MinibatchStd(nn.Module):
         groups = x[: len(x) - rest].reshape(-1, size, *x.shape[1:])
         if rest:
             groups = torch.cat([groups, x[-size:].unsqueeze(0)])
+        centred = groups.float() - groups.float().mean(1, keepdim=True)
         # 1e-8: the root has no finite slope at 0, where all samples are the same.
-        deviation = (groups.float().var(1, correction=0) + 1e-8).sqrt().flatten(1).mean(1)
+        deviation = (centred.square().mean(1) + 1e-8).sqrt().flatten(1).mean(1)
         each = deviation.to(x.dtype).repeat_interleave(size)[: len(x)]
         return torch.cat([x, each.reshape(-1, *[1] * (x.ndim - 1)).expand_as(x[:, :1])], 1)
 
