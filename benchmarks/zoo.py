@@ -1,6 +1,6 @@
 """Train every recipe for a short while, and put a grid of each and a table into docs/zoo.md.
 
-  python benchmarks/zoo.py                          all recipes, 3 epochs each
+  python benchmarks/zoo.py                          all recipes, 2 epochs each
   python benchmarks/zoo.py epochs=1 lsgan_mnist wgan_mnist
   python benchmarks/zoo.py table                    the table again, from the runs that are there
 
@@ -99,7 +99,7 @@ def write_table() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    epochs = next((int(a.split("=")[1]) for a in arguments if a.startswith("epochs=")), 3)
+    epochs = next((int(a.split("=")[1]) for a in arguments if a.startswith("epochs=")), 2)
     if "table" not in arguments:
         chosen = [a for a in arguments if "=" not in a] or recipes()
         for name in chosen:
