@@ -23,7 +23,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "refusals.md"
 GROUPS = ("networks", "conditioning", "objective", "penalty", "augment", "optimizer", "schedule")
 CRITIC = ("spectral_norm=true", "minibatch_std=4", "packing=2", "norm=batch")  # options, not files
 SMALL = ["data=fake", "data.batch_size=8", "seed=0"]
-NARROW = {"width": 4, "hidden": [16], "latent_dim": 8, "w_dim": 8, "mapping_layers": 2}
+NARROW = {"width": 4, "hidden": [16], "latent_dim": 8, "style_dim": 8, "max_width": 8}
 
 
 class Pair(NamedTuple):

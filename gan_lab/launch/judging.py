@@ -198,10 +198,26 @@ def recovery(subject: Subject, count: int = 250) -> dict[str, float]:
     generator = subject.generator
     assert generator is not None
     parts = (subject.reals.train[:count], subject.reals.reference[:count])
+    labels = [seen_classes(subject, part) for part in parts]
     cpu = generator.cpu()
-    errors = [recover(cpu, part, cast(int, cpu.latent_dim)) for part in parts]
+    errors = [
+        recover(cpu, part, cast(int, cpu.latent_dim), labels=known)
+        for part, known in zip(parts, labels, strict=True)
+    ]
     medians = {"median_train": errors[0].median().item(), "median_test": errors[1].median().item()}
     return {**recovery_gap(*errors)._asdict(), **medians}
+
+
+def seen_classes(subject: Subject, images: Tensor) -> Tensor | None:
+    """What a conditional generator is told of images to recover: the classes seen in them."""
+    if not cast(int, cast(nn.Module, subject.generator).num_classes):
+        return None
+    if "classes" not in subject.extractor.gives:
+        raise UserError(
+            "recovery=true of a conditional generator needs classes, which this feature network "
+            "does not know; use extractor=own"
+        )
+    return subject.extractor.features(images)[1].argmax(1)
 
 
 def table(result: Mapping[str, Any]) -> str:

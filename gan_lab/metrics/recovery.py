@@ -5,6 +5,7 @@ Latent recovery (Webster et al. 2019): search the latent of each target, compare
 
 import math
 from collections.abc import Callable
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from gan_lab.data.seeds import mix
 
 
 def recover(
-    generator: Callable[[Tensor], Tensor],
+    generator: Callable[..., Tensor],
     targets: Tensor,
     latent_dim: int,
     steps: int = 200,
@@ -23,32 +24,42 @@ def recover(
     lr: float = 0.05,
     seed: int = 0,
     batch_size: int = 250,
+    labels: Tensor | None = None,
 ) -> Tensor:
     """Smallest mean squared error [N] that Adam finds over latents, for uint8 targets [N, C, H, W].
 
-    The generator maps latents [N, Z] to images in [-1, 1] on the CPU; it must be in evaluation
-    mode, so that images do not depend on their neighbours. Restart r of target i starts at the
-    same latent whatever the batch size.
+    The generator maps latents [N, Z], and the targets' `labels` [N] where these are given, to
+    images in [-1, 1] on the CPU; it must be in evaluation mode, so that images do not depend on
+    their neighbours. Restart r of target i starts at the same latent whatever the batch size.
     """
+    given = [(part,) for part in labels.split(batch_size)] if labels is not None else repeat(())
     errors = torch.full((restarts, len(targets)), math.inf)
     for restart in range(restarts):
         random = torch.Generator().manual_seed(mix(seed, restart))
         starts = torch.randn(len(targets), latent_dim, generator=random)
-        parts = zip(starts.split(batch_size), targets.split(batch_size), strict=True)
-        found = [_descend(generator, start, to_float(part), steps, lr) for start, part in parts]
+        parts = zip(starts.split(batch_size), targets.split(batch_size), given, strict=False)
+        found = [
+            _descend(generator, known, start, to_float(part), steps, lr)
+            for start, part, known in parts
+        ]
         errors[restart] = torch.cat(found)
     return errors.amin(0)
 
 
 def _descend(
-    generator: Callable[[Tensor], Tensor], start: Tensor, target: Tensor, steps: int, lr: float
+    generator: Callable[..., Tensor],
+    known: tuple[Tensor, ...],
+    start: Tensor,
+    target: Tensor,
+    steps: int,
+    lr: float,
 ) -> Tensor:
     latents = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([latents], lr)
     best = torch.full((len(target),), math.inf)
     with torch.enable_grad():
         for _ in range(steps):
-            errors = (generator(latents) - target).square().flatten(1).mean(1)
+            errors = (generator(latents, *known) - target).square().flatten(1).mean(1)
             best = torch.minimum(best, errors.detach())
             # grad instead of backward: the generator's own gradients stay untouched
             (latents.grad,) = torch.autograd.grad(errors.sum(), latents)

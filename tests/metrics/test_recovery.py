@@ -92,3 +92,17 @@ def test_a_generator_that_stores_its_training_images_is_caught():
     gap, p_value = recovery_gap(*errors)
     assert gap > 0.9
     assert p_value < 0.01
+
+
+def test_labels_of_the_targets_are_told_to_the_generator() -> None:
+    """A generator whose images are their labels is recovered exactly by the right ones only."""
+
+    def generator(latents, labels):
+        return (latents.sum(1) * 0 + labels / 10)[:, None, None, None].expand(-1, 1, 2, 2)
+
+    labels = torch.tensor([0, 5, 10])
+    targets = ((labels / 10 + 1) * 127.5).round()[:, None, None, None].expand(-1, 1, 2, 2).byte()
+    right = recover(generator, targets, 4, steps=1, restarts=1, batch_size=2, labels=labels)
+    wrong = recover(generator, targets, 4, steps=1, restarts=1, batch_size=2, labels=labels.flip(0))
+    assert (right < 1e-4).all()
+    assert wrong[0] > 0.5
