@@ -127,8 +127,7 @@ class GAN(LightningModule):
 
     def round(self, optimizer: LightningOptimizer) -> int:
         """The update that this is; a lookahead and the update that it serves are one."""
-        looks_ahead = hasattr(optimizer.optimizer, "extrapolated")
-        return self.discriminator_updates // (2 if looks_ahead else 1)
+        return self.discriminator_updates // batches_per_update(optimizer.optimizer)
 
     def update_generator(
         self, real: Tensor, fake: Tensor, labels: Tensor, code: Any
@@ -169,9 +168,8 @@ class GAN(LightningModule):
         _, optimizer = self.trainer.optimizers
         # a lookahead (Gidel et al. 2019) is no iterate that an average should contain
         if generator_moved and not getattr(optimizer, "extrapolated", False):
-            self.ema.update(
-                self.generator_ema, self.generator, images * self.n_critic, self.images_seen
-            )
+            used = images * self.n_critic * batches_per_update(optimizer)
+            self.ema.update(self.generator_ema, self.generator, used, self.images_seen)
 
     @property
     def is_logging(self) -> bool:
@@ -230,6 +228,10 @@ def frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def batches_per_update(optimizer: Optimizer) -> int:
+    return 2 if hasattr(optimizer, "extrapolated") else 1
 
 
 def check_arguments(n_critic: int, clip: dict[str, float | None]) -> None:

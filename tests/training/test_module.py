@@ -175,3 +175,43 @@ def test_a_lazy_penalty_is_in_every_row(tmp_path: Path) -> None:
     fit(tmp_path, *lazy, callbacks=[Record()])
     assert all("discriminator/r1" in row for row in rows)
     assert all(row["discriminator/gradient_norm"] > 0 for row in rows)
+
+
+class Averages(Callback):
+    """Whether the averaged generator moved in each batch, and which terms there were."""
+
+    def __init__(self) -> None:
+        self.moved: list[bool] = []
+        self.penalised: list[bool] = []
+
+    def on_train_batch_start(self, trainer, module, *_) -> None:
+        self.before = copy.deepcopy(module.generator_ema)
+        module.recent.clear()
+
+    def on_train_batch_end(self, trainer, module, *_) -> None:
+        self.moved.append(not same(self.before, module.generator_ema))
+        self.penalised.append("discriminator/r1" in module.recent)
+
+
+def test_a_lookahead_is_neither_averaged_nor_an_update_of_its_own(tmp_path: Path) -> None:
+    """Both halves of an extragradient update see the same penalties; the average sees its end."""
+    watch = Averages()
+    overrides = ["optimizer=extra_adam", "penalty.r1.interval=2"]
+    fit(tmp_path, *overrides, callbacks=[watch])
+    assert watch.moved == [False, True] * 4
+    assert watch.penalised == [True, True, False, False] * 2
+
+
+def test_the_head_moves_with_the_discriminator(tmp_path: Path) -> None:
+    rates = ["optimizer.generator.lr=1e-3", "optimizer.discriminator.lr=0"]
+    still = fit(tmp_path / "a", "conditioning=auxiliary_classifier", *rates)
+    start = assemble.build_module(tiny_config("conditioning=auxiliary_classifier"))
+    assert same(still.objective.heads, start.objective.heads)
+    assert not same(still.generator, start.generator)
+    moved = fit(tmp_path / "b", "conditioning=auxiliary_classifier")
+    assert not same(moved.objective.heads, start.objective.heads)
+
+
+def test_weights_stay_within_the_clip(tmp_path: Path) -> None:
+    module = fit(tmp_path, "objective=wasserstein", "penalty=weight_clipping")
+    assert max(p.abs().max().item() for p in module.discriminator.parameters()) <= 0.01
