@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gan_lab import UserError
 from gan_lab.launch.trust import resolve_target
+from gan_lab.networks import equalised
 from gan_lab.objectives import losses, penalties
 from gan_lab.objectives.objective import Objective
 
@@ -83,6 +84,16 @@ REFUSALS = (
         "bounds nothing",
         "networks.discriminator.spectral_norm=false, or penalty=none",
         lambda game: game.penalty(penalties.WeightClipping) and game.is_spectral,
+    ),
+    Refusal(
+        "weight clipping with an equalised learning rate",
+        "such a critic keeps its weights at unit size and scales them as it computes, so that the "
+        "clip would silence it",
+        "penalty=gradient_penalty, or networks=dcgan",
+        lambda game: (
+            game.penalty(penalties.WeightClipping)
+            and game.layer(equalised.Conv2d, equalised.Linear)
+        ),
     ),
     Refusal(
         "spectral normalisation with batch norm in the critic",

@@ -15,7 +15,7 @@ class Adaptive(nn.Module):
 
     p follows r = E[sign(D(x))] over `interval` steps: up by the images shown, over `speed`, where r
     is above `target`, and down below (sec. 3). r is over all ranks; p is 0 at first and is saved.
-    It presumes a loss whose logits are 0 between both kinds: non-saturating, minimax or hinge.
+    Logits come from the loss's threshold up, so that their sign is the critic's decision.
 
     Of the paper's pipeline there are the horizontal flip (only where asked: digits have two sides),
     translation by whole pixels and by fractions, scaling of both sides and of one against the

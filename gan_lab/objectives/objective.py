@@ -97,7 +97,7 @@ class Objective(nn.Module):
             else:
                 terms[name] = self.penalise(penalty, critic, real, fake)
         if hasattr(self.augment, "observe"):
-            self.augment.observe(real_logits.detach())
+            self.augment.observe(real_logits.detach() - self.loss.threshold)
         return terms, real_logits, fake_logits
 
     def generator_terms(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gan_lab import UserError
 from gan_lab.objectives.augment import Identity
-from gan_lab.objectives.losses import NonSaturating
+from gan_lab.objectives.losses import LeastSquares, NonSaturating
 from gan_lab.objectives.objective import Critic, Objective
 from gan_lab.objectives.penalties import R1
 
@@ -128,3 +128,18 @@ def test_two_dimensional_game_learns() -> None:
         objective.generator_terms(discriminator, real, fake, None)["loss"].backward()
         optimizer_g.step()
     torch.testing.assert_close(mean.detach(), torch.tensor([1.0, -0.5]), atol=0.25, rtol=0)
+
+
+class Watching(Identity):
+    """Keeps what an adaptive augmentation is told."""
+
+    def observe(self, real_logits: Tensor) -> None:
+        self.told = real_logits
+
+
+def test_an_augmentation_is_told_logits_from_the_threshold_up() -> None:
+    """Least squares decides at 0.5: what is above counts as sure of reals."""
+    objective = Objective(LeastSquares(), {}, Watching())
+    images = torch.full((2, 1, 2, 2), 0.05)  # 3 * 4 * 0.05 = 0.6
+    objective.discriminator_terms(Linear(), images, images, None, 0)
+    torch.testing.assert_close(objective.augment.told, torch.full((2,), 0.1))
