@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from gan_lab.networks import style
 from gan_lab.networks.equalised import Conv2d, Linear, activate, double, pixel_norm
+from gan_lab.networks.modulated import ModulatedConv2d, StyledLayer
 
 
 def small(**settings: Any) -> Any:
@@ -30,7 +31,7 @@ def by_definition(layer: Any, x: Tensor, w: Tensor) -> Tensor:
 @pytest.mark.parametrize("demodulate", [True, False])
 @pytest.mark.parametrize("upsample", [True, False])
 def test_modulation_is_that_of_the_paper(kernel: int, demodulate: bool, upsample: bool) -> None:
-    layer = style.ModulatedConv2d(5, 7, kernel, 8, demodulate, upsample)
+    layer = ModulatedConv2d(5, 7, kernel, 8, demodulate, upsample)
     x, w = torch.randn(3, 5, 6, 6), 3 * torch.randn(3, 8)
     expected = by_definition(layer, x, w)
     torch.testing.assert_close(layer(x, w), expected, atol=1e-5, rtol=1e-5)
@@ -42,16 +43,16 @@ def test_demodulated_outputs_have_a_variance_of_one(size: float) -> None:
     """Whatever the styles are, for inputs that have it."""
     torch.manual_seed(0)
     x, w = torch.randn(8, 16, 20, 20), size * torch.randn(8, 8)
-    inside = style.ModulatedConv2d(16, 12, 3, 8)(x, w)[:, :, 1:-1, 1:-1]  # without the zeros around
+    inside = ModulatedConv2d(16, 12, 3, 8)(x, w)[:, :, 1:-1, 1:-1]  # without the zeros around
     variances = inside.var((2, 3))
     assert variances.mean().item() == pytest.approx(1, abs=0.05)
     assert variances.min() > 0.4
-    plain = style.ModulatedConv2d(16, 12, 3, 8, demodulate=False)(x, 100 * w)
+    plain = ModulatedConv2d(16, 12, 3, 8, demodulate=False)(x, 100 * w)
     assert plain.var() > 2 * inside.var()
 
 
 def test_layers_stay_in_bfloat16_under_autocast() -> None:
-    layer = style.StyledLayer(4, 4, 8, 8).train()
+    layer = StyledLayer(4, 4, 8, 8).train()
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(torch.randn(2, 4, 8, 8).bfloat16(), torch.randn(2, 8)).dtype == torch.bfloat16
 
@@ -73,7 +74,7 @@ def test_noise_is_drawn_in_training_and_fixed_in_evaluation() -> None:
 
 
 def test_noise_starts_at_zero() -> None:
-    layer, x, w = style.StyledLayer(4, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.randn(2, 8)
+    layer, x, w = StyledLayer(4, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.randn(2, 8)
     torch.testing.assert_close(layer(x, w), activate(layer.convolution(x, w)))
 
 
