@@ -1,6 +1,7 @@
-"""Two-dimensional points from mixtures whose modes are known, in their own units, as float32.
+"""Points from mixtures whose modes are known, in their own units, as float32.
 
-The ring and the grid of Srivastava et al. 2017 (VEEGAN) and Lin et al. 2018 (PacGAN).
+The ring and the grid of Srivastava et al. 2017 (VEEGAN) and Lin et al. 2018 (PacGAN), in two
+dimensions; on a line, the single point of Mescheder et al. 2018.
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gan_lab import UserError
@@ -25,7 +27,7 @@ class Mixture:
 
     Args:
         name: what the data set is called.
-        centres: of the modes, float32 [K, 2].
+        centres: of the modes, float32 [K, D].
         sigma: standard deviation of each mode, along either axis.
         num_points: in the training set, and again in the test set.
         seed: of the points.
@@ -51,11 +53,19 @@ class Mixture:
             raise UserError(f"data.source.sigma={self.sigma} must be a number above 0")
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        """'train' or 'test' -> points float32 [N, 2], labels int64 [N]: the mode of each."""
+        """'train' or 'test' -> points float32 [N, D], labels int64 [N]: the mode of each."""
         random = torch.Generator().manual_seed(mix(self.seed, ["train", "test"].index(split)))
         labels = torch.randint(len(self.centres), (self.num_train,), generator=random)
-        noise = torch.randn(self.num_train, 2, generator=random)
+        noise = torch.randn(self.num_train, self.centres.shape[1], generator=random)
         return self.centres[labels] + self.sigma * noise, labels
+
+
+class Dirac(Mixture):
+    """All points at one place; `sigma` only says how near it a sample is found there."""
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        points = self.centres.expand(self.num_train, -1).clone()
+        return points, torch.zeros(self.num_train, dtype=torch.long)
 
 
 def ring(
@@ -85,10 +95,17 @@ def grid(
     return Mixture("grid", torch.cartesian_prod(axis, axis), sigma, num_points, seed)
 
 
+def dirac(tolerance: float = 0.01, num_points: int = 8_000) -> Dirac:
+    """Everything at 0 on a line."""
+    if not tolerance > 0:
+        raise UserError(f"data.source.tolerance={tolerance} must be a number above 0")
+    return Dirac("dirac", torch.zeros(1, 1), tolerance, num_points, seed=0)
+
+
 class PointData(pl.LightningDataModule):
     """Serves a mixture as `ImageData` serves images, all of it on the training device.
 
-    `image_shape` is [2], the shape of one sample, which networks refer to.
+    `image_shape` is [D], the shape of one sample, which networks refer to.
     """
 
     def __init__(
@@ -115,8 +132,10 @@ class PointData(pl.LightningDataModule):
         """Raise UserError for everything that is wrong."""
         self.source.check()
         check_integer("seed", self.seed, 0)
-        if self.image_shape != (2,):
-            raise UserError(f"data.image_shape={list(self.image_shape)} must be [2], a point's")
+        if self.image_shape != (dimension := self.source.centres.shape[1],):
+            raise UserError(
+                f"data.image_shape={list(self.image_shape)} must be [{dimension}], a point's"
+            )
         if self.num_classes != self.source.num_classes:
             raise UserError(
                 f"data.num_classes={self.num_classes!r} must be {self.source.num_classes}, the "
@@ -144,7 +163,7 @@ class PointData(pl.LightningDataModule):
         self.images("train")
 
     def images(self, split: str) -> tuple[Tensor, Tensor]:
-        """'train', 'validation' or 'test' -> points float32 [N, 2], labels int64 [N]."""
+        """'train', 'validation' or 'test' -> points float32 [N, D], labels int64 [N]."""
         if split not in self._parts:
             self._parts[split] = self._part(split)
         return self._parts[split]
@@ -170,9 +189,10 @@ def draw_points(points: Tensor, real: Tensor | None = None, size: int = 320) -> 
     """One uint8 picture [size, size, 3]: points in red over the density of the real ones in blue.
 
     It shows what lies in the square around the origin that holds all real points, and a fifth more
-    on each side; without any, that of the points themselves.
+    on each side; without any, or where these are all at the origin, that of the points themselves.
+    Points [N, 1] of a line lie on the horizontal axis.
     """
-    shown = points if real is None else real
+    shown = points if real is None or not real.any() else real
     reach = 1.2 * shown[shown.isfinite().all(1)].abs().max().clamp(min=1e-6).item()
     picture = np.full((size, size, 3), 255, np.uint8)
     if real is not None:
@@ -188,6 +208,6 @@ def draw_points(points: Tensor, real: Tensor | None = None, size: int = 320) -> 
 
 
 def _counts(points: Tensor, reach: float, size: int) -> np.ndarray:  # -> [size, size], y upwards
-    x, y = points.double().numpy().T
+    x, y = F.pad(points.double(), (0, 2 - points.shape[1])).numpy().T
     bounds = [[-reach, reach], [-reach, reach]]
     return np.histogram2d(y, x, bins=size, range=bounds)[0][::-1].copy()

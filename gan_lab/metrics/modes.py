@@ -141,8 +141,13 @@ def evaluate_modes(
 
 
 def noise_like(real: Tensor, random: torch.Generator) -> Tensor:
-    """Uniform noise: pixels, or points in the rectangle that the real ones span."""
+    """Uniform noise: pixels, or points in the rectangle that the real ones span.
+
+    Where that has no width, it gets one of 1 to either side.
+    """
     if real.dtype == torch.uint8:
         return torch.randint(256, real.shape, generator=random, dtype=torch.uint8)
     low, high = real.aminmax(dim=0)
+    flat = (low == high).to(low.dtype)
+    low, high = low - flat, high + flat
     return low + (high - low) * torch.rand(real.shape, generator=random)

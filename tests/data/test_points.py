@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gan_lab import UserError
-from gan_lab.data.points import PointData, draw_points, grid, ring
+from gan_lab.data.points import PointData, dirac, draw_points, grid, ring
 
 
 def point_data(source=None, **settings) -> PointData:
@@ -89,6 +89,26 @@ def test_wrong_settings(name: str) -> None:
 def test_no_modes() -> None:
     with pytest.raises(UserError, match="num_modes=0"):
         ring(num_modes=0)
+
+
+def test_all_of_dirac_is_at_0() -> None:
+    data = point_data(dirac(num_points=200), image_shape=[1])
+    data.check()
+    points, labels = data.images("test")
+    assert points.shape == (200, 1)
+    assert not points.any()
+    assert not labels.any()
+    with pytest.raises(UserError, match=r"data\.image_shape=\[2\] must be \[1\]"):
+        point_data(dirac()).check()
+    with pytest.raises(UserError, match=r"tolerance=0\.0 must be a number above 0"):
+        dirac(tolerance=0.0)
+
+
+def test_points_of_a_line_are_drawn_on_it() -> None:
+    picture = draw_points(torch.tensor([[1.0], [-1.0]]), torch.zeros(9, 1), size=120)
+    rows, columns = ((picture[:, :, 0] > 150) & (picture[:, :, 2] < 150)).nonzero()
+    assert sorted({*columns.tolist()}) == pytest.approx([9, 10, 109, 110], abs=1)
+    assert rows.tolist() == pytest.approx([60] * len(rows), abs=1)
 
 
 def test_pictures_show_where_points_are() -> None:
