@@ -25,8 +25,8 @@ HOOKS = (
 )
 
 PARTIAL = re.compile(  # the names that a run gives to what it is about to rename
-    r"\.((last|best|previous)\.ckpt|metrics\.csv|(result|best|health)\.json"
-    r"|(config|overrides)\.yaml|evolution\.png|images_\d+\.png)\.\d+"
+    r"\.((last|best|previous)\.ckpt|metrics\.csv|(result|best|health|game)\.json"
+    r"|(config|overrides)\.yaml|(evolution|phase_portrait|images_\d+)\.png)\.\d+"
 )
 UNNUMBERED = (".health.json", ".evolution.gif")  # those without the number of their process
 
