@@ -1,7 +1,7 @@
 """Combinations that make no sense, refused before anything is written; docs/refusals.md lists them.
 
 Each rule looks at the objects as they were built, so that a user's own class falls under it too. On
-the blackboard (one parameter a player, data=dirac) everything may be tried.
+the blackboard (one parameter a player, networks=dirac) everything may be tried.
 """
 
 import copy
@@ -43,6 +43,11 @@ class Game:
     def packing(self) -> int:
         """Images that the critic judges together."""
         return int(getattr(self.discriminator, "packing", 1))
+
+    @property
+    def is_on_a_blackboard(self) -> bool:
+        players = (self.generator, self.discriminator)
+        return all(sum(p.numel() for p in player.parameters()) == 1 for player in players)
 
     @property
     def is_spectral(self) -> bool:
@@ -149,7 +154,7 @@ REFUSALS = (
 
 def refuse(game: Game) -> None:
     """Raise UserError where the parts contradict each other or cannot take a step together."""
-    if tuple(game.config.data.image_shape) == (1,):
+    if game.is_on_a_blackboard:
         return
     for rule in REFUSALS:
         if rule.holds(game):
