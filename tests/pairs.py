@@ -3,7 +3,7 @@
 `python -m tests.pairs` steps every pair and writes docs/refusals.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -60,12 +60,12 @@ def singles() -> list[Pair]:
     return [Pair(option, "data=fake") for options in choices().values() for option in options]
 
 
-def compose(pair: Pair) -> DictConfig | None:
-    """The config of a pair; None where it names an option that its network does not have."""
+def compose(pair: Pair, base: Sequence[str] = SMALL) -> DictConfig | None:
+    """A pair beside the overrides `base`; None where its network does not have an option."""
     settings = [text for text in pair if not text.startswith("networks.")]
     if any("norm=batch" in text for text in pair) and not any("penalty" in text for text in pair):
         settings.append("penalty=none")  # the default's R1 would hide what the others say
-    config, _ = compose_run("train", [*SMALL, *settings])
+    config, _ = compose_run("train", [*base, *settings])
     for text in pair:
         if text.startswith("networks."):
             key, value = text.split("=")

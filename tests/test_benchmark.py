@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from gan_lab import RunError, UserError
@@ -23,7 +24,9 @@ from gan_lab.launch.fit import quiet_lightning
 from gan_lab.launch.trainer import build_trainer
 from gan_lab.training.measures import Diverged
 from gan_lab.training.module import GAN
-from tests.conftest import NARROW, TINY, tiny_config
+from tests import pairs
+from tests.conftest import NARROW, TINY, sampled, tiny_config
+from tests.pairs import Pair
 
 SMALL = [*(o for o in TINY if "max_epochs" not in o), *NARROW["dcgan"]]
 
@@ -365,10 +368,15 @@ def on_meta(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GAN:
 
     Whatever would wait for a device (`.item()`, `.cpu()`, `if tensor`) raises there.
     """
-    plain = [f"optimizer.{player}.fused=false" for player in ("generator", "discriminator")]
+    return moved_to_meta(tiny_config("penalty.r1.interval=2"), tmp_path, monkeypatch)
+
+
+def moved_to_meta(config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GAN:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # has no meta device
-    few = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "penalty.r1.interval=2"]
-    config = tiny_config(*plain, *few)  # fused optimizers have no meta kernels
+    config.trainer.max_epochs = config.trainer.limit_train_batches = 1
+    for player in ("generator", "discriminator"):
+        if "fused" in config.optimizer[player]:  # which have no meta kernels
+            config.optimizer[player].fused = False
     quiet_lightning()
     module, data = assemble.build_module(config), assemble.build_data(config)
     trainer = build_trainer(config, tmp_path, [], logger=False)
@@ -391,6 +399,25 @@ def test_a_step_never_waits_for_the_device(on_meta: GAN, monkeypatch) -> None:
     for index in range(3):  # with the penalty and without
         on_meta.training_step(next(batches), index)
     assert on_meta.discriminator_updates == before + 3
+
+
+OPTIONS = [option for options in pairs.choices().values() for option in options]
+
+
+@pytest.mark.parametrize("option", sampled(OPTIONS, 6))
+def test_no_option_waits_for_the_device(option: str, tmp_path: Path, monkeypatch) -> None:
+    """Every loss, penalty, augmentation, architecture, conditioning and optimizer."""
+    monkeypatch.setattr(GAN, "is_logging", False)
+    config = pairs.compose(Pair(option, "seed=0"), TINY)
+    if config is None:
+        pytest.skip(f"the default networks have no {option}")
+    try:
+        module = moved_to_meta(config, tmp_path, monkeypatch)
+    except UserError:
+        pytest.skip(f"{option} is refused beside the defaults")
+    batches = meta_batches()
+    for index in range(2):
+        module.training_step(next(batches), index)
 
 
 @pytest.mark.parametrize("waiting", ["item", "cpu", "branch"])
