@@ -1,5 +1,6 @@
 """What this machine can do: devices that a run may ask for, and the precision that pays."""
 
+import ctypes
 import os
 from typing import Any
 
@@ -8,6 +9,39 @@ import torch
 from gan_lab import UserError
 
 PRECISIONS = ("bf16-mixed", "32-true", "64-true", "bf16", "32", "64", "transformer-engine")
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for its parameters
+KEPT, MAPPED = 2**30, 2**28  # bytes
+
+
+def spare_overhead() -> None:
+    """Spare this process two costs of every step that buy nothing; no number depends on them."""
+    keep_memory()
+    forget_nvml()
+
+
+def keep_memory() -> None:
+    """Let glibc keep the memory that a step frees, up to 1 GiB, for the next step.
+
+    By default it hands large blocks back to the kernel, which clears every page of them again for
+    the next step: thousands of page faults each.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # no glibc
+    mallopt(TRIM_THRESHOLD, KEPT)
+    mallopt(MMAP_THRESHOLD, MAPPED)
+
+
+def forget_nvml() -> None:
+    """Without a GPU, let torch ask the driver for one instead of NVML.
+
+    Lightning sets the variable, because asking the driver spoils a later fork. torch's optimizers
+    ask in every step, and each time NVML's library is looked for in vain on the disk.
+    """
+    if not torch.cuda.is_available():
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
 def precision(asked: Any, accelerator: str) -> Any:

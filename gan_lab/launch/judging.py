@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gan_lab import RunError, UserError
 from gan_lab.data.datamodule import ImageData
 from gan_lab.data.formats import refuse_bomb
-from gan_lab.launch import drawing, judging_modes
+from gan_lab.launch import drawing, hardware, judging_modes
 from gan_lab.launch.judging_modes import ModeSubject
 from gan_lab.launch.schema import build, conform
 from gan_lab.metrics.card import write_result
@@ -50,6 +50,7 @@ def prepare(config: DictConfig, overrides: list[str]) -> Subject | ModeSubject:
     A checkpoint is compared with the data that it was trained on, unless `data=` says otherwise.
     """
     check(config)
+    hardware.spare_overhead()
     generator, node, labels = None, config.data, None
     if config.images is not None:
         images = read_images(Path(config.images))

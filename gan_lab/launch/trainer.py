@@ -44,6 +44,7 @@ def build_trainer(
     Raises:
         UserError: where a flag is wrong, or asks for what this machine or a GAN cannot do.
     """
+    hardware.spare_overhead()
     flags: Any = OmegaConf.to_container(config.trainer, resolve=True)
     check_flags(flags)
     if flags["precision"] == "auto" and len(config.data.image_shape) == 1:

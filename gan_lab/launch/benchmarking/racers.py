@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lab import RunError, UserError
-from gan_lab.launch import assemble
+from gan_lab.launch import assemble, hardware
 from gan_lab.launch.benchmarking.results import Figures
 from gan_lab.launch.benchmarking.trials import Judge, compose, fit, for_seconds, without_end
 from gan_lab.launch.entry import CONF
@@ -92,6 +92,7 @@ def race_tutorial(
 ) -> Figures:
     """One run of the tutorial's loop, its generator measured at each of these seconds."""
     module = tutorial()
+    hardware.forget_nvml()  # a tutorial's process has no Lightning in it that slows its optimizers
     data = assemble.build_data(compose(DEFAULT, *overrides))
     judge = Judge(data, **judged)
     torch.manual_seed(seed)
@@ -113,6 +114,7 @@ def race_tutorial(
 def rates(steps: int, seed: int, overrides: list[str]) -> Figures:
     """Images per second of the tutorial's networks at its batch, by its loop and by gan_lab."""
     module = tutorial()
+    hardware.forget_nvml()
     batch_size = [f"data.batch_size={module.BATCH_SIZE}", "penalty=none", f"seed={seed}"]
     config = compose(DEFAULT, *overrides, *batch_size, *without_end())
     data = assemble.build_data(config)
