@@ -121,6 +121,8 @@ class Discriminator(nn.Module):
         check_sizes(1, width)
         self.inputs = CriticInputs(image_shape, num_classes, conditioning, packing)
         self.packing, self.num_classes = packing, self.inputs.num_classes
+        mixes = norm == "batch" or minibatch_std or packing > 1
+        self.solitary = not mixes and not spectral_norm  # judges each image by itself
         layers, channels = halvings(self.inputs.channels, image_shape[1], width, norm)
         layers += [*std_layers(minibatch_std), nn.Flatten()]
         self.num_features = (channels + bool(minibatch_std)) * 16

@@ -92,6 +92,7 @@ class Discriminator(nn.Module):
             raise UserError(f"dropout={dropout} must lie in [0, 1)")
         self.inputs = CriticInputs([prod(image_shape)], num_classes, conditioning, packing)
         self.packing, self.num_classes = packing, self.inputs.num_classes
+        self.solitary = not (minibatch_std or packing > 1 or spectral_norm)  # each image by itself
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in pairwise([self.inputs.channels, *hidden]):
             layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2), nn.Dropout(dropout)]

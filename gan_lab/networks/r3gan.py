@@ -153,6 +153,7 @@ class Discriminator(nn.Module):
             )
         self.inputs = CriticInputs(image_shape, num_classes, conditioning, packing)
         self.packing, self.num_classes = packing, self.inputs.num_classes
+        self.solitary = not (minibatch_std or packing > 1 or spectral_norm)  # each image by itself
         widths = stage_widths(width, doublings)
         shape = expansion, group_width, blocks * len(widths)
         layers: list[nn.Module] = [initialise(nn.Conv2d(self.inputs.channels, width, 1))]

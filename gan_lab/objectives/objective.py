@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 Critic = Callable[[Tensor], Tensor]  # images [N, C, H, W] -> logits [N], labels already bound
+Judged = tuple[Tensor, Tensor | None]  # logits [N] and features [N, F]
 
 
 class Loss(Protocol):
@@ -84,8 +85,9 @@ class Objective(nn.Module):
         `step` counts the discriminator's updates from 0: a penalty of interval k is due in every
         k-th of them.
         """
-        real_logits, real_features = self.judge(discriminator, real, labels)
-        fake_logits, fake_features = self.judge(discriminator, fake, labels)
+        (real_logits, real_features), (fake_logits, fake_features) = self.judge_both(
+            discriminator, real, fake, labels
+        )
         logits = real_logits.float(), fake_logits.float()
         terms = {"loss": self.loss.discriminator(*logits).mean()}
         for name, head in self.tasks():
@@ -130,9 +132,18 @@ class Objective(nn.Module):
     def critic(self, discriminator: nn.Module, labels: Tensor | None) -> Critic:
         return lambda images: discriminator(self.augment(images), labels)
 
-    def judge(
-        self, discriminator: Any, images: Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def judge_both(
+        self, discriminator: Any, real: Tensor, fake: Tensor, labels: Tensor | None
+    ) -> tuple[Judged, Judged]:
+        """Real and fake images in one pass, where the discriminator judges each by itself."""
+        if not getattr(discriminator, "solitary", False):
+            return self.judge(discriminator, real, labels), self.judge(discriminator, fake, labels)
+        twice = None if labels is None else torch.cat([labels, labels])
+        logits, features = self.judge(discriminator, torch.cat([real, fake]), twice)
+        parts = (None, None) if features is None else features.chunk(2)
+        return (logits[: len(real)], parts[0]), (logits[len(real) :], parts[1])
+
+    def judge(self, discriminator: Any, images: Tensor, labels: Tensor | None) -> Judged:
         """Logits [N] and, where heads want them, the features [N, F] that they come from."""
         seen = self.augment(images)
         if not self.heads:

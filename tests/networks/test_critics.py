@@ -124,3 +124,23 @@ def test_a_plane_of_labels_is_not_normalised() -> None:
     normalise(critic)
     assert not parametrize.is_parametrized(critic.inputs.embedding)
     assert parametrize.is_parametrized(critic.layers[0])
+
+
+MIXING = [
+    *[(name, setting) for name in OPTIONS for setting in ("packing=1", "minibatch_std=4")],
+    *[(name, "packing=2") for name in OPTIONS],
+    ("dcgan", "norm=batch"),
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), MIXING)
+def test_only_a_critic_that_judges_each_image_alone_says_so(name: str, setting: str) -> None:
+    """While it trains; dropout is random, and says nothing of other images."""
+    critic = critic_of(name, setting)
+    if not getattr(critic, "solitary", False):
+        assert name not in ("dcgan", "mlp", "r3gan") or setting != "packing=1"
+        return  # two passes are right for every critic
+    critic.apply(lambda m: m.eval() if isinstance(m, nn.Dropout) else None)
+    real, fake = torch.rand(4, *shape_of(name)), torch.rand(4, *shape_of(name))
+    together = critic(torch.cat([real, fake]))
+    torch.testing.assert_close(together, torch.cat([critic(real), critic(fake)]))

@@ -143,3 +143,31 @@ def test_an_augmentation_is_told_logits_from_the_threshold_up() -> None:
     images = torch.full((2, 1, 2, 2), 0.05)  # 3 * 4 * 0.05 = 0.6
     objective.discriminator_terms(Linear(), images, images, None, 0)
     torch.testing.assert_close(objective.augment.told, torch.full((2,), 0.1))
+
+
+class Counting(Linear):
+    """Counts the passes through it; `solitary` says that one may serve both kinds of images."""
+
+    def __init__(self, solitary: bool) -> None:
+        super().__init__()
+        self.solitary = solitary
+        self.passes = 0
+
+    def forward(self, images, labels=None):
+        self.passes += 1
+        assert labels is None or len(labels) == len(images)
+        return super().forward(images, labels)
+
+
+@pytest.mark.parametrize("labels", [None, torch.arange(3)])
+def test_one_pass_serves_real_and_fake_where_the_critic_allows_it(labels: Tensor | None) -> None:
+    objective = Objective(NonSaturating(), {}, Identity())
+    real, fake = torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2)
+    found = {}
+    for solitary, passes in ((True, 1), (False, 2)):
+        critic = Counting(solitary)
+        terms, *logits = objective.discriminator_terms(critic, real, fake, labels, 0)
+        assert critic.passes == passes
+        found[solitary] = terms["loss"], *logits
+    for one, two in zip(*found.values(), strict=True):
+        torch.testing.assert_close(one, two)

@@ -59,6 +59,7 @@ class HandLoop:
                 f"n_critic={config.n_critic}, clip={config.clip}: the loop by hand moves both "
                 "players in every step and clips nothing; leave both at their defaults"
             )
+        hardware.spare_overhead()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.module = assemble.build_module(config).to(self.device)
         self.optimizer_d, self.optimizer_g = self.module.configure_optimizers()
@@ -115,7 +116,9 @@ class HandLoop:
         objective = self.module.objective
         critic = objective.critic(self.module.discriminator, labels)
         with self.autocast():
-            real_logits, fake_logits = critic(real), critic(fake.detach())
+            (real_logits, _), (fake_logits, _) = objective.judge_both(
+                self.module.discriminator, real, fake.detach(), labels
+            )
         loss = objective.loss.discriminator(real_logits.float(), fake_logits.float()).mean()
         mark("discriminator forward")
         for name in due:
