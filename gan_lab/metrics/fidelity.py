@@ -40,7 +40,11 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     >>> frechet_distance(Moments(torch.zeros(2), identity), Moments(torch.ones(2), 4 * identity))
     4.0
     """
-    root = _symmetric_root(real.covariance)
+    return distance_by_root(real, symmetric_root(real.covariance), fake)
+
+
+def distance_by_root(real: Moments, root: Tensor, fake: Moments) -> float:
+    """`frechet_distance`, where the root of the reals' covariance is known from before."""
     cross = torch.linalg.eigvalsh(root @ fake.covariance @ root).clamp_min(0).sqrt().sum()
     traces = real.covariance.trace() + fake.covariance.trace()
     return float((real.mean - fake.mean).square().sum() + traces - 2 * cross)
@@ -58,7 +62,8 @@ def fid(real: Tensor, fake: Tensor) -> float:
     return frechet_distance(moments(real), moments(fake))
 
 
-def _symmetric_root(matrix: Tensor) -> Tensor:
+def symmetric_root(matrix: Tensor) -> Tensor:
+    """Of a symmetric matrix without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
 
@@ -151,9 +156,12 @@ def _mmd(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
-    base = (x @ y.T).div_(x.shape[1]).add_(1)
-    # one pass over memory where pow(3) or base * base * base would need several
-    return torch.dot(base.square().flatten(), base.flatten())
+    """Sum of the kernel over all pairs, by blocks that stay in the processor's cache."""
+    parts = []
+    for rows in (x / x.shape[1]).split(64):
+        base = (rows @ y.T).add_(1).flatten()
+        parts.append(torch.dot(base.square(), base))
+    return torch.stack(parts).sum()
 
 
 def _kernel_trace(x: Tensor) -> Tensor:

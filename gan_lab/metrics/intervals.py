@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from gan_lab.metrics.fidelity import frechet_distance, moments
+from gan_lab.metrics.fidelity import distance_by_root, moments, symmetric_root
 
 Interval = tuple[float, float]
 
@@ -50,9 +50,10 @@ def fid_interval(
 ) -> Interval:
     """Of FID, by weights instead of copies; the reals stay, as they are part of the protocol."""
     target, fake = moments(real), fake.double()
+    root = symmetric_root(target.covariance)
     draws = []
     for rows in resamples(len(fake), replicates, seed):
         weights = torch.bincount(rows, minlength=len(fake))
-        draws.append(frechet_distance(target, moments(fake, weights)))
+        draws.append(distance_by_root(target, root, moments(fake, weights)))
     low, high = centred_interval(value, draws)
     return max(0.0, low), high

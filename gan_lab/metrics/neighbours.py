@@ -26,6 +26,36 @@ def nearest(
     return distances, indices.gather(1, order)
 
 
+def nearest_bytes(points: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance [M] and row [M] of `base` nearest to each of `points`, both uint8 [*, F].
+
+    Whole numbers throughout: exact, and several times faster than in float32.
+
+    >>> points, base = torch.tensor([[0, 255]]), torch.tensor([[0, 0], [3, 251]])
+    >>> [found.tolist() for found in nearest_bytes(points.byte(), base.byte())]
+    [[5.0], [1]]
+    """
+    points, base = _signed(points), _signed(base)
+    norms = _squares(base)
+    size = max(1, BLOCK // len(base))
+    distances, rows = [], []
+    for block in points.split(size):
+        # |x|^2 is the same for all of the base; |x|^2 - 2 x.y + |y|^2 without it orders alike.
+        least, nearest_rows = torch.add(norms, torch._int_mm(block, base.T), alpha=-2).min(1)
+        distances.append((least + _squares(block)).double().sqrt())
+        rows.append(nearest_rows)
+    return torch.cat(distances).float(), torch.cat(rows)
+
+
+def _signed(pixels: Tensor) -> Tensor:
+    """uint8 moved to int8, which leaves all differences as they are."""
+    return (pixels.short() - 128).to(torch.int8)
+
+
+def _squares(vectors: Tensor) -> Tensor:  # int8 [N, F] -> int32 [N]
+    return torch.cat([part.int().square().sum(1).int() for part in vectors.split(4096)])
+
+
 def radii(points: Tensor, k: int) -> Tensor:
     """Distance [N] of each point to its k-th nearest other point."""
     return nearest(points, points, k, exclude=torch.arange(len(points)))[0][:, -1]

@@ -43,8 +43,7 @@ def evaluate_images(
     With the `labels` [N] that were asked for, `confirmed_labels` stands beside them.
 
     Returns {"metrics": {name: {"value", "interval", "floor", "ceiling", "blurred"}}, "card": {..}},
-    with `details` what `describe` adds (of neighbours only where a metric of memorisation is asked
-    for), and in "left_out", name -> reason, the metrics that these
+    with `details` what `describe` adds, and in "left_out", name -> reason, the metrics that these
     images or this extractor do not allow; without `anchors` only values and intervals. Real
     features, distances and anchors are kept in the folder `cache`.
 
@@ -75,9 +74,8 @@ def evaluate_images(
     )
     result = {"metrics": entries, "card": asdict(card)}
     result |= {"left_out": left_out} if left_out else {}
-    asked = MEASURES if metrics is None else metrics
-    pairs = 20 if set(asked) & set(MEMORIZATION) else 0
-    return {**result, "details": describe(these, pairs)} if details else result
+    near = bool(set(MEMORIZATION) & set(check_metrics(metrics)))
+    return {**result, "details": describe(these, near)} if details else result
 
 
 def measure_all(
@@ -146,22 +144,23 @@ def check_images(fake: Tensor, reals: Reals) -> None:
         raise UserError(f"{len(fake)} generated images are too few; give at least 10, best 10000")
 
 
-def describe(these: Comparison, pairs: int = 20) -> dict[str, Any]:
+def describe(these: Comparison, near: bool = True, pairs: int = 20) -> dict[str, Any]:
     """What a picture shows beside the numbers: classes, distances to training data, closest pairs.
 
-    Distances are given in features and in pixels, of generated and of held-out real images; without
-    `pairs` they are left out, as they take longer than all metrics. Classes where the extractor
-    knows those of the data.
+    Distances are given in features and in pixels, of generated and of held-out real images;
+    classes where the extractor knows those of the data. Without `near`, which takes a comparison
+    with every training image, classes alone.
     """
     by_class = _by_class(these) if "classes" in these.real.extractor.gives else {}
-    if not pairs:
-        return by_class
+    return by_class | (_closeness(these, pairs) if near else {})
+
+
+def _closeness(these: Comparison, pairs: int) -> dict[str, Any]:
     spaces = {
         "features": (these.neighbours, these.reference_neighbours),
         "pixels": (these.real.nearest_pixels(these.fake.images), these.real.pixel_neighbours),
     }
     return {
-        **by_class,
         "distances": {space: _quantiles(*found) for space, found in spaces.items()},
         "closest": {
             space: {k: v.tolist() for k, v in closest_pairs(*found[0], pairs)._asdict().items()}

@@ -13,10 +13,8 @@ from gan_lab.data.datamodule import ImageData
 from gan_lab.metrics.card import PROTOCOL
 from gan_lab.metrics.features import ImageFeatures
 from gan_lab.metrics.memorization import kmeans
-from gan_lab.metrics.neighbours import nearest
+from gan_lab.metrics.neighbours import nearest, nearest_bytes
 from gan_lab.metrics.storage import Cache, Tensors, content_hash
-
-BYTES = 2**27  # of training pixels held as floats at once
 
 
 class Sample(NamedTuple):
@@ -121,17 +119,8 @@ class RealSide:
 
     def nearest_pixels(self, images: Tensor) -> Neighbours:
         """Nearest training images in pixels: Euclidean distance of images in [0, 1]."""
-        points, train = _pixels(images), self.reals.train
-        size = max(1, BYTES // 4 // points.shape[1])
-        best = Neighbours(torch.full((len(points),), torch.inf), torch.zeros(len(points)).long())
-        for start in range(0, len(train), size):
-            found = _first(nearest(points, _pixels(train[start : start + size])))
-            closer = found.distances < best.distances
-            best = Neighbours(
-                torch.where(closer, found.distances, best.distances),
-                torch.where(closer, found.rows + start, best.rows),
-            )
-        return best
+        distances, rows = nearest_bytes(images.flatten(1), self.reals.train.flatten(1))
+        return Neighbours(distances / 255, rows)
 
     def key(self, **more: object) -> dict[str, object]:
         """What cached values depend on whatever they are."""
@@ -159,7 +148,3 @@ class RealSide:
 def _first(found: tuple[Tensor, Tensor]) -> Neighbours:
     distances, rows = found
     return Neighbours(distances[:, 0], rows[:, 0])
-
-
-def _pixels(images: Tensor) -> Tensor:
-    return images.flatten(1).float().div_(255)
