@@ -18,6 +18,7 @@ from gan_lab.launch.runs import RUN_DIR, is_first_rank
 from gan_lab.launch.trainer import build_trainer
 from gan_lab.training import storage
 from gan_lab.training.callbacks.checkpoints import Checkpoints, Signals, stopped_by_signal
+from gan_lab.training.callbacks.crowding import Crowding
 from gan_lab.training.callbacks.evaluation import Evaluation
 from gan_lab.training.callbacks.health import Health
 from gan_lab.training.callbacks.metrics_csv import MetricsCSV
@@ -44,7 +45,7 @@ def fit_locked(run: runs.Run) -> float | None:
     module = assemble.build_module(config)
     start = where_to_go_on(run, module) if run.resumed else None
     signals, record = Signals(), MetricsCSV()
-    callbacks = [signals, record, *assemble.build_callbacks(config)]
+    callbacks = [signals, record, Crowding(), *assemble.build_callbacks(config)]
     build_trainer(config, run.folder, list(callbacks), logger=False)  # the flags are sound
     data.prepare_data()
     data.setup("fit")
