@@ -4,6 +4,7 @@ import copy
 import io
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from torch.optim import SGD, Adam, Optimizer
 from gan_lab import UserError
 from gan_lab.launch.assemble import build_optimizers
 from gan_lab.training.optimizers import ExtraAdam, OptimisticAdam
-from tests.conftest import tiny_config
+from tests.conftest import run_train, tiny_config
+from tests.test_train import assert_same_runs, resume, state_of, stop_at
 
 OURS = [OptimisticAdam, ExtraAdam]
 Factory = Callable[[list[nn.Parameter]], Optimizer]
@@ -212,3 +214,22 @@ def test_options_are_built_for_both_players(name: str) -> None:
         mine = copy.deepcopy(weight)
         trained([mine], factories[player]([mine]), range(2))
         assert not torch.equal(mine, weight)
+
+
+@pytest.mark.slow
+def test_a_run_resumed_between_look_ahead_and_update(tmp_path: Path, monkeypatch) -> None:
+    """After three batches of 16 both players' weights are the looked-ahead ones."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    recipe = ["optimizer=extra_adam", "augment=ada", "augment.speed=300", "augment.interval=2"]
+    recipe += ["penalty=[r1,lecam]", "penalty.lecam.start=2"]
+    assert run_train(whole, *recipe) == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, 48)
+        assert run_train(parts, *recipe) == 143
+    states = state_of(parts)["optimizer_states"]
+    assert [state["param_groups"][0]["extrapolated"] for state in states] == [True, True]
+    assert resume(parts) == 0
+    assert_same_runs(whole, parts)
+    remembered = state_of(parts)["state_dict"]
+    assert remembered["objective.augment.calls"] == 16
+    assert remembered["objective.remembering.lecam.calls"] == 16
