@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 2**22  # distances held at once: 16 MiB in float32
+LONGEST = (2**31 - 1) // 255**2  # numbers in a vector whose squared distance fits into int32
 
 
 def nearest(
@@ -29,12 +30,16 @@ def nearest(
 def nearest_bytes(points: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     """Distance [M] and row [M] of `base` nearest to each of `points`, both uint8 [*, F].
 
-    Whole numbers throughout: exact, and several times faster than in float32.
+    Whole numbers throughout: exact, and several times faster than in float32. Only where an image
+    has so many pixels that its squares outgrow int32 they are floats.
 
     >>> points, base = torch.tensor([[0, 255]]), torch.tensor([[0, 0], [3, 251]])
     >>> [found.tolist() for found in nearest_bytes(points.byte(), base.byte())]
     [[5.0], [1]]
     """
+    if points.shape[1] > LONGEST:
+        found, rows = nearest(points.float(), base.float())
+        return found[:, 0], rows[:, 0]
     points, base = _signed(points), _signed(base)
     norms = _squares(base)
     size = max(1, BLOCK // len(base))

@@ -66,7 +66,7 @@ def test_pixel_neighbours_by_parts(extractor, reals, monkeypatch):
     side = RealSide(reals, extractor, Cache(None))
     images = reals.train[[500, 3]]
     whole = side.nearest_pixels(byte_images(20))
-    monkeypatch.setattr("gan_lab.metrics.reals.BYTES", 4 * 144 * 70)
+    monkeypatch.setattr("gan_lab.metrics.neighbours.BLOCK", 600 * 3)
     parts = side.nearest_pixels(byte_images(20))
     torch.testing.assert_close(whole.distances, parts.distances)
     assert torch.equal(whole.rows, parts.rows)
@@ -185,3 +185,15 @@ def test_neighbours_are_looked_for_where_they_are_asked_for(extractor, reals, mo
     assert set(quick["details"]) == {"classes", "fid_per_class"}
     with pytest.raises(AssertionError):
         evaluate_images(byte_images(300), reals, extractor, metrics=["near_copies"], details=True)
+
+
+@pytest.mark.parametrize("longest", [0, 10**6])
+def test_pixel_neighbours_agree_with_a_plain_search(longest, extractor, reals, monkeypatch):
+    """In whole numbers, and as floats where whole numbers would overflow."""
+    monkeypatch.setattr("gan_lab.metrics.neighbours.LONGEST", longest)
+    images = byte_images(20, seed=5)
+    found = RealSide(reals, extractor, Cache(None)).nearest_pixels(images)
+    train = reals.train.flatten(1).double() / 255
+    apart = torch.cdist(images.flatten(1).double() / 255, train)
+    assert torch.equal(found.rows, apart.argmin(1))
+    torch.testing.assert_close(found.distances.double(), apart.amin(1), rtol=1e-5, atol=1e-5)
