@@ -100,10 +100,17 @@ class WeightClipping:
 
 
 def gradient_of(critic: Critic, images: Tensor) -> Tensor:
-    """The critic's gradient at each of the images, in their shape, to be differentiated again."""
+    """The critic's gradient at each of its samples, to be differentiated again.
+
+    In the images' shape [N, ...]; of a critic that packs m images into a sample, [N // m, numbers].
+    """
     images = images.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return gradient
+    logits = critic(images)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    if len(logits) == len(images):
+        return gradient
+    packing = len(images) // len(logits)
+    return gradient[: packing * len(logits)].reshape(len(logits), -1)
 
 
 def norms(gradients: Tensor) -> Tensor:  # [N, ...] -> [N]; the slope at 0 is 0, not NaN

@@ -298,3 +298,16 @@ def test_penalties_compose(overrides: list[str], names: list[str] | None) -> Non
         build(node, f"penalty.{name}")
     if "penalty.r2.gamma=3" in overrides:
         assert config.penalty.r2.gamma == 3
+
+
+def test_a_packed_critic_has_one_gradient_a_pack() -> None:
+    """Linear with |w| = 1 over two images together: R1 is gamma / 2, and WGAN-GP finds nothing."""
+    weight = torch.full((2, 1, 2, 2), 8**-0.5)
+
+    def critic(images: Tensor) -> Tensor:
+        return (images.unflatten(0, (-1, 2)) * weight).flatten(1).sum(1)
+
+    images = torch.randn(6, 1, 2, 2)
+    torch.testing.assert_close(R1(gamma=2.0)(critic, images, images), torch.ones(3))
+    found = GradientPenalty()(critic, images, images)
+    torch.testing.assert_close(found, torch.zeros(3), atol=1e-10, rtol=0)
