@@ -63,7 +63,8 @@ def require_finite(row: dict[str, float], images_seen: int) -> None:
     if broken:
         raise Diverged(
             f"diverged after {images_seen} images: {', '.join(broken)} not finite; "
-            "try a smaller optimizer.discriminator.lr and optimizer.generator.lr, or penalty=r1"
+            "try a smaller optimizer.discriminator.lr and optimizer.generator.lr, or penalty=r1 "
+            "(with a critic without batch norm)"
         )
 
 

@@ -35,7 +35,11 @@ def changes(text: str, settings: Settings) -> bool:
     """Whether the overrides name what the config has, with another value."""
     pairs = [override.split("=", 1) for override in text.split()]
     nested = [(key, value) for key, value in pairs if "." in key]
-    return all(key in settings and f"{settings[key]:g}" != value for key, value in nested)
+    return all(key in settings and plain(settings[key]) != value for key, value in nested)
+
+
+def plain(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def unusual(settings: Settings) -> Iterator[str]:
@@ -91,13 +95,14 @@ def general(verdict: Verdict, settings: Settings) -> Iterator[str]:
     gentler = " ".join(f"optimizer.{p}.lr={rate_of(settings, p) / 4:g}" for p in PLAYERS)
     penalty = next((k for k in settings if k.startswith("penalty.") and k.endswith("gamma")), None)
     gamma = min(5 * settings[penalty], STRONGEST_GAMMA) or 0.2 if penalty else 0.0
-    stronger = f"{penalty}={gamma:g}" if penalty else "penalty=r1"
+    stronger = f"{penalty}={gamma:g}" if penalty else a_penalty(settings)
     saturates = str(settings.get("objective._target_")).endswith("Minimax")
     if saturates and verdict in (Verdict.VANISHING_GRADIENT, Verdict.NOT_LEARNING):
         yield "objective=non_saturating"
     if verdict is Verdict.CRITIC_TOO_WEAK:
         yield f"optimizer.discriminator.lr={4 * rate_of(settings, 'discriminator'):g}"
-        yield "n_critic=2"
+        if not str(settings.get("optimizer.generator._target_")).endswith("ExtraAdam"):
+            yield "n_critic=2"  # which a lookahead does not go with
         return
     if verdict is Verdict.CRITIC_TOO_STRONG:
         yield f"optimizer.discriminator.lr={rate_of(settings, 'discriminator') / 4:g}"
@@ -107,6 +112,12 @@ def general(verdict: Verdict, settings: Settings) -> Iterator[str]:
         yield stronger
     yield gentler
     yield stronger
+
+
+def a_penalty(settings: Settings) -> str:
+    """R1, with what it needs: batch norm in the critic does not go with it."""
+    normed = settings.get("networks.discriminator.norm") == "batch"
+    return "penalty=r1 networks.discriminator.norm=none" if normed else "penalty=r1"
 
 
 def rate_of(settings: Settings, player: str) -> float:
