@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 from gan_lab.evaluate import evaluate
+from gan_lab.launch import assemble
 from gan_lab.launch.drawing import load_generator
-from gan_lab.launch.entry import CONF, guarded
+from gan_lab.launch.entry import CONF, compose_run, guarded
 from gan_lab.metrics.measures import Comparison
-from gan_lab.metrics.protocol import confirm
+from gan_lab.metrics.protocol import confirm, evaluate_images
 from gan_lab.metrics.reals import Reals, RealSide
 from gan_lab.metrics.storage import Cache
 from gan_lab.training.sampling import generate_images, labels_like
@@ -140,6 +141,37 @@ def test_labels_like_have_the_shares_of_the_training_data() -> None:
     drawn = labels_like(train, 10_000, seed=3)
     assert abs((drawn == 1).double().mean().item() - 0.1) < 0.01
     assert torch.equal(drawn, labels_like(train, 10_000, seed=3))
+
+
+def test_labels_that_the_network_does_not_know_are_left_out() -> None:
+    labels = torch.arange(40) % 10
+    side, images = real_side(labels)
+    asked: dict[str, Any] = {"metrics": ["fid"], "anchors": False, "labels": labels + 5}
+    result = evaluate_images(images, side.reals, side.extractor, **asked)
+    assert "confirmed_labels" not in result["metrics"]
+    assert "labels go up to 14" in result["left_out"]["confirmed_labels"]
+
+
+@pytest.mark.parametrize("labels", ["[]", "1.5", "[true]", "[10]", "[-1]", "many"])
+def test_labels_that_are_none_are_refused(labels, tmp_path_factory, tmp_path, capsys) -> None:
+    folder = tmp_path_factory.getbasetemp() / "labelled"
+    if not folder.exists():
+        assert run_train(folder, "conditioning=embedding") == 0
+    given = [f"checkpoint={folder}", f"output={tmp_path / 'a.npz'}", f"labels={labels}"]
+    assert run_generate(*given) == 2
+    assert "must be balanced, or whole numbers below 10" in capsys.readouterr().err
+
+
+def test_a_code_is_imposed_on_truncated_styles_too(tmp_path) -> None:
+    small = ["networks.generator.width=4", "networks.discriminator.width=4"]
+    config, _ = compose_run(
+        "train", ["data=fake", "networks=style", "conditioning=infogan", *small]
+    )
+    generator = assemble.build_module(config).generator
+    one, other = (
+        generate_images(generator, 4, 0, truncation=0.7, code=[k, None, None]) for k in (1, 2)
+    )
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.slow

@@ -148,9 +148,10 @@ def wanted_labels(labels: Any, num_classes: int, count: int) -> Tensor | None:
         if labels is not None:
             raise UserError(f"labels={labels}: this generator is unconditional; leave labels out")
         return None
-    chosen = list(range(num_classes)) if labels in (None, "balanced") else labels
-    chosen = [chosen] if isinstance(chosen, int) else list(chosen)
-    if not all(isinstance(label, int) and 0 <= label < num_classes for label in chosen):
+    given = OmegaConf.to_container(labels) if OmegaConf.is_list(labels) else labels
+    chosen: Any = list(range(num_classes)) if given in (None, "balanced") else given
+    chosen = chosen if isinstance(chosen, list) else [chosen]
+    if not chosen or not all(type(label) is int and 0 <= label < num_classes for label in chosen):
         raise UserError(f"labels={labels} must be balanced, or whole numbers below {num_classes}")
     return torch.tensor([chosen[i % len(chosen)] for i in range(count)])
 

@@ -57,7 +57,13 @@ def evaluate_images(
     around = Anchors(real, len(fake)) if anchors else None
     entries, left_out = measure_all(metrics, these, around)
     if labels is not None and "classes" in extractor.gives:
-        entries[CONFIRMED] = confirm(labels, these)
+        if int(labels.max()) < these.fake.logits.shape[1]:
+            entries[CONFIRMED] = confirm(labels, these)
+        else:
+            left_out[CONFIRMED] = (
+                f"labels go up to {int(labels.max())}, and the feature network of {reals.name} "
+                f"knows {these.fake.logits.shape[1]} classes"
+            )
     card = Card(
         data=reals.name,
         split=reals.split,

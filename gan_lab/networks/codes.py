@@ -73,7 +73,7 @@ class Code:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if place < len(self.categorical):
             k = self.categorical[place]
-            if is_number and value == int(value) and 0 <= value < k:
+            if is_number and 0 <= value < k and value == int(value):
                 return (value + 0.5) / k
         elif is_number and -1 <= value <= 1:
             return (value + 1) / 2

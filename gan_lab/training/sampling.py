@@ -95,9 +95,12 @@ def draw_truncated(
 ) -> Tensor:
     """Images of latents [N, Z]; a style-based generator truncates in w, all others in z.
 
-    The latents of a code are never truncated: all of its values are as likely as before.
+    In z the latents of a code are not truncated: all of its values are as likely as before. In w
+    there are no separate ones, and all that a style says is drawn to the mean.
     """
     coder: Any = getattr(generator, "code", None)
+    if code is not None:
+        latents = coder.impose(latents, code)
     if truncation is not None and hasattr(generator, "truncate_w"):
         w = generator.truncate_w(generator.mapping(latents.to(dtype), labels), truncation)
         return generator.synthesis(w)
@@ -105,6 +108,4 @@ def draw_truncated(
         noise = latents.shape[1] - (0 if coder is None else coder.dim)
         cut = truncate(latents[:, :noise].cpu(), truncation).to(latents)
         latents = torch.cat([cut, latents[:, noise:]], 1)
-    if code is not None:
-        latents = coder.impose(latents, code)
     return generator(latents.to(dtype), labels)
