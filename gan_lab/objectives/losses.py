@@ -10,7 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_lab.objectives.smoothing import check_targets, cross_entropy, logit_between, unsmoothed
+from gan_lab.objectives.smoothing import (
+    check_order,
+    check_targets,
+    cross_entropy,
+    logit_between,
+    unsmoothed,
+)
 
 
 class NonSaturating:
@@ -80,14 +86,21 @@ class LeastSquares:
     targets a and b: 0.25 and 0.125.
 
     Args:
-        real_target: of the discriminator for reals, and of the generator for its fakes.
+        real_target: of the discriminator for reals.
         fake_target: of the discriminator for fakes.
+        generator_target: of the generator for its fakes, c in the paper; None: as for reals.
     """
 
     relativistic = False
 
-    def __init__(self, real_target: float = 1.0, fake_target: float = 0.0) -> None:
-        self.real_target, self.fake_target = check_targets(real_target, fake_target)
+    def __init__(
+        self,
+        real_target: float = 1.0,
+        fake_target: float = 0.0,
+        generator_target: float | None = None,
+    ) -> None:
+        self.real_target, self.fake_target = check_order(real_target, fake_target)
+        self.generator_target = real_target if generator_target is None else generator_target
         self.threshold = (real_target + fake_target) / 2
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -95,7 +108,7 @@ class LeastSquares:
         return real + 0.5 * (fake_logits - self.fake_target).square()
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-        return 0.5 * (fake_logits - self.real_target).square()
+        return 0.5 * (fake_logits - self.generator_target).square()
 
     def probability(self, logits: Tensor) -> Tensor:
         return unsmoothed(logits, self.real_target, self.fake_target)

@@ -29,6 +29,10 @@ def check_targets(real_target: float, fake_target: float) -> tuple[float, float]
     for name, target in (("real_target", real_target), ("fake_target", fake_target)):
         if not 0 <= target <= 1:
             raise UserError(f"{name}={target} must be a probability, between 0 and 1")
+    return check_order(real_target, fake_target)
+
+
+def check_order(real_target: float, fake_target: float) -> tuple[float, float]:
     if fake_target >= real_target:
         raise UserError(
             f"fake_target={fake_target} must lie below real_target={real_target}, or the "

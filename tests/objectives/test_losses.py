@@ -208,8 +208,23 @@ def test_smoothed_targets_are_where_the_discriminator_stops(kind) -> None:
     assert loss.probability(fake).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", [NonSaturating, Minimax, LeastSquares])
+@pytest.mark.parametrize("kind", [NonSaturating, Minimax])
 @pytest.mark.parametrize("targets", [(1.1, 0.0), (1.0, -0.1), (0.5, 0.5), (0.1, 0.9)])
 def test_targets_that_are_refused(kind, targets: tuple[float, float]) -> None:
     with pytest.raises(UserError, match=r"_target=.*(probability|below)"):
         kind(*targets)
+
+
+@pytest.mark.parametrize("targets", [(0.5, 0.5), (-1.0, 1.0)])
+def test_least_squares_has_only_an_order(targets: tuple[float, float]) -> None:
+    with pytest.raises(UserError, match=r"fake_target=.* must lie below real_target="):
+        LeastSquares(*targets)
+
+
+def test_least_squares_takes_the_papers_other_targets() -> None:
+    """a = -1 for fakes, b = 1 for reals, c = 0 for the generator (Mao et al. 2017, eq. 8)."""
+    loss = LeastSquares(real_target=1.0, fake_target=-1.0, generator_target=0.0)
+    logits = torch.tensor([0.5])
+    assert loss.discriminator(logits, logits).item() == pytest.approx(0.5 * 0.25 + 0.5 * 2.25)
+    assert loss.generator(logits).item() == pytest.approx(0.125)
+    assert loss.threshold == 0
