@@ -12,11 +12,13 @@ from typing import Any, NamedTuple, cast
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from gan_lab import UserError
 from gan_lab.launch.trust import resolve_target
 from gan_lab.networks import equalised
 from gan_lab.objectives import losses, penalties
+from gan_lab.objectives.heads import CodeRecovery
 from gan_lab.objectives.objective import Objective
 
 GRADIENT = (penalties.R1, penalties.R2, penalties.GradientPenalty, penalties.DRAGAN)
@@ -51,7 +53,22 @@ class Game:
 
     @property
     def is_spectral(self) -> bool:
-        return any(hasattr(m, "parametrizations") for m in self.discriminator.modules())
+        return self.layer(_SpectralNorm)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether something keeps the critic from growing without end."""
+        acting = [p for p in self.objective.penalties.values() if isinstance(p, LIPSCHITZ)]
+        return self.is_spectral or any(strength(penalty) > 0 for penalty in acting)
+
+    def knows_classes(self, player: str) -> bool:
+        return bool(getattr(getattr(self, player), "num_classes", 0))
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether a critic or one of its heads looks at the labels of fakes."""
+        kinds = [type(head) for head in self.objective.heads.values()]
+        return self.knows_classes("discriminator") or any(k is not CodeRecovery for k in kinds)
 
     @property
     def loss(self) -> Any:
@@ -110,12 +127,9 @@ REFUSALS = (
     Refusal(
         "the Wasserstein loss with a critic that nothing bounds",
         "without a Lipschitz bound the loss has no minimum: the critic's scale grows for ever",
-        "penalty=gradient_penalty, penalty=weight_clipping or networks.discriminator."
-        "spectral_norm=true",
-        lambda game: (
-            isinstance(game.loss, losses.Wasserstein)
-            and not (game.is_spectral or game.penalty(*LIPSCHITZ))
-        ),
+        "penalty=gradient_penalty (or, with networks=dcgan, penalty=weight_clipping or "
+        "networks.discriminator.spectral_norm=true)",
+        lambda game: isinstance(game.loss, losses.Wasserstein) and not game.is_bounded,
     ),
     Refusal(
         "adaptive augmentation with a loss that knows no threshold",
@@ -123,8 +137,7 @@ REFUSALS = (
         "relativistic critic may add any constant to them",
         "augment=diffaugment, or objective=non_saturating",
         lambda game: (
-            hasattr(game.objective.augment, "observe")
-            and (game.loss.relativistic or isinstance(game.loss, losses.Wasserstein))
+            hasattr(game.objective.augment, "observe") and getattr(game.loss, "floating", False)
         ),
     ),
     Refusal(
@@ -132,8 +145,34 @@ REFUSALS = (
         "a packed critic has one set of features for several images, and each image has a label "
         "or code of its own",
         "networks.discriminator.packing=1, or conditioning=none",
+        lambda game: game.packing > 1 and len(game.objective.heads) > 0,
+    ),
+    Refusal(
+        "a critic that is told labels beside a generator that is not",
+        "fakes do not follow the labels that the critic sees with them, so that it always wins",
+        "conditioning=embedding or conditioning=projection, which tell both, or conditioning=none",
+        lambda game: game.knows_classes("discriminator") and not game.knows_classes("generator"),
+    ),
+    Refusal(
+        "a generator that is told labels which nobody looks at",
+        "nothing makes its images follow the labels that are asked for",
+        "conditioning=embedding, conditioning=projection or conditioning=auxiliary_classifier",
+        lambda game: game.knows_classes("generator") and not game.names_classes,
+    ),
+    Refusal(
+        "a code that nobody recovers",
+        "nothing makes the images show it",
+        "conditioning=infogan, or conditioning.code=null",
+        lambda game: getattr(game.generator, "code", None) is not None and not game.objective.heads,
+    ),
+    Refusal(
+        "labels of which only some occur in the data",
+        "a generator that is told labels would never see the others in training, and draw noise "
+        "for them",
+        "data.num_classes set to the number of data.classes, or conditioning=none",
         lambda game: (
-            getattr(game.discriminator, "packing", 1) > 1 and len(game.objective.heads) > 0
+            game.knows_classes("generator")
+            and 0 < len(game.config.data.get("classes") or []) < game.config.data.num_classes
         ),
     ),
     Refusal(
@@ -145,19 +184,25 @@ REFUSALS = (
     ),
     Refusal(
         "a lookahead with n_critic above 1",
-        "extragradient extrapolates both players at the same point of the game",
+        "the critic would look ahead in one batch and move in the next, while the generator waits",
         "n_critic=1, or optimizer=optimistic_adam",
         lambda game: all(game.looks_ahead) and game.config.n_critic > 1,
     ),
 )
 
 
+def strength(penalty: Any) -> float:
+    """The weight of a penalty, whatever it is called."""
+    known = [
+        getattr(penalty, name) for name in ("gamma", "weight", "bound") if hasattr(penalty, name)
+    ]
+    return float(known[0]) if known else 1.0
+
+
 def refuse(game: Game) -> None:
     """Raise UserError where the parts contradict each other or cannot take a step together."""
-    if game.is_on_a_blackboard:
-        return
     for rule in REFUSALS:
-        if rule.holds(game):
+        if rule.holds(game) and not game.is_on_a_blackboard:
             raise UserError(f"{rule.what} makes no sense: {rule.why}; use {rule.instead}")
     rehearse(game)
 
