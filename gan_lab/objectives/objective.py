@@ -46,6 +46,11 @@ class Head(Protocol):
     def generator(self, fake: Tensor, labels: Tensor | None, code: Any) -> Tensor: ...
 
 
+def widened(values: Tensor) -> Tensor:
+    """In float32 at least: bfloat16 is too coarse for a loss; float64 stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 class Objective(nn.Module):
     """Sum a loss, any number of penalties and heads; the names of the terms are the log keys.
 
@@ -88,7 +93,7 @@ class Objective(nn.Module):
         (real_logits, real_features), (fake_logits, fake_features) = self.judge_both(
             discriminator, real, fake, labels
         )
-        logits = real_logits.float(), fake_logits.float()
+        logits = widened(real_logits), widened(fake_logits)
         terms = {"loss": self.loss.discriminator(*logits).mean()}
         for name, head in self.tasks():
             terms[name] = head.discriminator(real_features, fake_features, labels, code).mean()
@@ -113,9 +118,9 @@ class Objective(nn.Module):
         """The generator's terms (scalars)."""
         real_logits = None
         if self.loss.relativistic:
-            real_logits = self.critic(discriminator, labels)(real).float()
+            real_logits = widened(self.critic(discriminator, labels)(real))
         logits, features = self.judge(discriminator, fake, labels)
-        terms = {"loss": self.loss.generator(logits.float(), real_logits).mean()}
+        terms = {"loss": self.loss.generator(widened(logits), real_logits).mean()}
         for name, head in self.tasks():
             terms[name] = head.generator(features, labels, code).mean()
         return terms
@@ -166,5 +171,4 @@ class Objective(nn.Module):
     def penalise(self, penalty: Penalty, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         # A gradient of a gradient loses too much in bfloat16: penalties compute in float32.
         with torch.autocast(real.device.type, enabled=False):
-            wide = torch.promote_types(real.dtype, torch.float32)  # trainer.precision=64-true stays
-            return penalty.interval * penalty(critic, real.to(wide), fake.to(wide)).mean()
+            return penalty.interval * penalty(critic, widened(real), widened(fake)).mean()
