@@ -17,7 +17,7 @@ from gan_lab.launch.entry import CONF, compose_run
 from gan_lab.launch.refusals import REFUSALS
 from gan_lab.launch.schema import signature
 from gan_lab.launch.trust import resolve_target
-from gan_lab.training.module import GAN, frozen
+from gan_lab.training.module import GAN, batches_per_update, frozen
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "refusals.md"
 GROUPS = ("networks", "conditioning", "objective", "penalty", "augment", "optimizer", "schedule")
@@ -94,7 +94,7 @@ def narrow(config: DictConfig) -> None:
 
 
 def step(config: DictConfig) -> None:
-    """Build what a run would build, and update both players twice.
+    """Build what a run would build, and update both players twice, in bfloat16 as runs do.
 
     Raises:
         UserError: where the combination is refused.
@@ -104,19 +104,21 @@ def step(config: DictConfig) -> None:
     for update in range(2):
         real, labels = batch(config)
         latents = torch.randn(len(real), cast(int, module.generator.latent_dim))
-        fake = module.generator(latents, labels)
+        with torch.autocast("cpu", torch.bfloat16):
+            fake = module.generator(latents, labels)
         code = module.code_of(latents)
         module.objective.at(update / 2)
-        terms, *_ = module.objective.discriminator_terms(
-            module.discriminator, real, fake.detach(), labels, update, code
-        )
+        number = update // batches_per_update(optimizers[0])
+        given = (module.discriminator, real, fake.detach(), labels, number, code)
+        with torch.autocast("cpu", torch.bfloat16):
+            terms, *_ = module.objective.discriminator_terms(*given)
         descend(optimizers[0], terms)
         module.objective.constrain(module.discriminator)
         with frozen(module.discriminator), frozen(module.objective.heads):
-            descend(
-                optimizers[1],
-                module.objective.generator_terms(module.discriminator, real, fake, labels, code),
-            )
+            players = (module.discriminator, real, fake, labels)
+            with torch.autocast("cpu", torch.bfloat16):
+                terms = module.objective.generator_terms(*players, code)
+            descend(optimizers[1], terms)
     require_finite(module)
 
 

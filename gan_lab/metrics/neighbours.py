@@ -38,8 +38,8 @@ def nearest_bytes(points: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     [[5.0], [1]]
     """
     if points.shape[1] > LONGEST:
-        found, rows = nearest(points.float(), base.float())
-        return found[:, 0], rows[:, 0]
+        found = nearest(points.float(), base.float())
+        return found[0][:, 0], found[1][:, 0]
     points, base = _signed(points), _signed(base)
     norms = _squares(base)
     size = max(1, BLOCK // len(base))

@@ -13,16 +13,18 @@ from gan_lab.objectives.warps import require_images, resample
 class Adaptive(nn.Module):
     """Every alteration befalls every image with probability p, on its own (app. B).
 
-    p follows r = E[sign(D(x))] over `interval` steps: up by the images shown, over `speed`, where r
-    is above `target`, and down below (sec. 3). r is over all ranks; p is 0 at first and is saved.
-    Logits come from the loss's threshold up, so that their sign is the critic's decision.
+    p follows r = E[sign(D(x))] over `interval` steps: up by the logits on reals (of a packed critic
+    fewer than images), over `speed`, where r is above `target`, and down below (sec. 3). r is over
+    all ranks; p is 0 at first and is saved. Logits come from the loss's threshold up, so that their
+    sign is the critic's decision.
 
     Of the paper's pipeline there are the horizontal flip (only where asked: digits have two sides),
     translation by whole pixels and by fractions, scaling of both sides and of one against the
     other, rotation before and after that by up to `rotation` degrees, and with three channels
     brightness, contrast, luma flip, hue and saturation. Not there: turns by 90 degrees, which make
-    a 9 of a 6, and filters and corruptions, which the paper itself leaves out in the end. Pixels
-    are interpolated linearly, without the paper's low-pass filters.
+    a 9 of a 6 (and rows and columns are moved each by a chance of its own), and filters and
+    corruptions, which the paper itself leaves out in the end. Pixels are interpolated linearly,
+    without the paper's low-pass filters.
 
     Args:
         target: of r, above which the critic counts as overfitting.

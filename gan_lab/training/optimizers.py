@@ -51,11 +51,12 @@ class OptimisticAdam(Optimizer):
 class ExtraAdam(Optimizer):
     """Adam with extrapolation (Gidel et al. 2019, alg. 4): look ahead, then step from before that.
 
-    Calls of `step` alternate. The first moves the weights w to where Adam would go and keeps w;
-    the second, with the gradient found there, moves w itself. Both update the moments, and a step
-    takes two batches. After an odd number of calls `extrapolated` is true: the weights, and so
-    those in a checkpoint, are then the looked-ahead ones, and the others are in this state, so that
-    a run resumed in between goes on to the bit.
+    Calls of `step` alternate. The first moves the weights w to where Adam would go and keeps w; the
+    second, with the gradient found there, moves w itself. Both update the moments, and a step takes
+    two batches. Players that move in turn, as ours, each look ahead and step from where the other
+    just went, where the paper's do both at one point. After an odd number of calls `extrapolated`
+    is true: the weights, and so those in a checkpoint, are then the looked-ahead ones, and the
+    others are in this state, so that a run resumed in between goes on to the bit.
     """
 
     def __init__(
