@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 2**22  # distances held at once: 16 MiB in float32
+BYTES = 2**27  # of pixels held as floats at once
 LONGEST = (2**31 - 1) // 255**2  # numbers in a vector whose squared distance fits into int32
 
 
@@ -30,26 +31,40 @@ def nearest(
 def nearest_bytes(points: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     """Distance [M] and row [M] of `base` nearest to each of `points`, both uint8 [*, F].
 
-    Whole numbers throughout: exact, and several times faster than in float32. Only where an image
-    has so many pixels that its squares outgrow int32 they are floats.
+    In whole numbers where the processor multiplies them, and their squares fit: exact, and five
+    times as fast as float32.
 
     >>> points, base = torch.tensor([[0, 255]]), torch.tensor([[0, 0], [3, 251]])
     >>> [found.tolist() for found in nearest_bytes(points.byte(), base.byte())]
     [[5.0], [1]]
     """
-    if points.shape[1] > LONGEST:
-        found = nearest(points.float(), base.float())
-        return found[0][:, 0], found[1][:, 0]
-    points, base = _signed(points), _signed(base)
-    norms = _squares(base)
-    size = max(1, BLOCK // len(base))
-    distances, rows = [], []
-    for block in points.split(size):
-        # |x|^2 is the same for all of the base; |x|^2 - 2 x.y + |y|^2 without it orders alike.
-        least, nearest_rows = torch.add(norms, torch._int_mm(block, base.T), alpha=-2).min(1)
-        distances.append((least + _squares(block)).double().sqrt())
-        rows.append(nearest_rows)
-    return torch.cat(distances).float(), torch.cat(rows)
+    points, size = _signed(points), max(1, BYTES // 4 // base.shape[1])
+    least = torch.full((len(points),), torch.inf, dtype=torch.float64)
+    rows = torch.zeros(len(points), dtype=torch.long)
+    for start in range(0, len(base), size):
+        found, where = _least(points, _signed(base[start : start + size]))
+        rows = torch.where(found < least, where + start, rows)
+        least = torch.minimum(found, least)
+    return (least + _squares(points)).sqrt().float(), rows
+
+
+def _least(points: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Least |y|^2 - 2 x.y of int8 vectors, float64 [M], and its row: |x|^2 orders nothing."""
+    whole = _multiplies_bytes() and base.shape[1] <= LONGEST
+    norms, right = _squares(base), (base if whole else base.float()).T
+    norms = norms.int() if whole else norms
+    found = []
+    for block in points.split(max(1, BLOCK // len(base))):
+        products = torch._int_mm(block, right) if whole else block.float() @ right
+        found.append(torch.add(norms, products, alpha=-2).min(1))
+    values, rows = zip(*found, strict=True)
+    return torch.cat(values).double(), torch.cat(rows)
+
+
+def _multiplies_bytes() -> bool:
+    """Whether the processor does, as far as this torch can tell."""
+    known = getattr(torch.cpu, "_is_vnni_supported", None)
+    return known is not None and hasattr(torch, "_int_mm") and bool(known())
 
 
 def _signed(pixels: Tensor) -> Tensor:
@@ -57,8 +72,8 @@ def _signed(pixels: Tensor) -> Tensor:
     return (pixels.short() - 128).to(torch.int8)
 
 
-def _squares(vectors: Tensor) -> Tensor:  # int8 [N, F] -> int32 [N]
-    return torch.cat([part.int().square().sum(1).int() for part in vectors.split(4096)])
+def _squares(vectors: Tensor) -> Tensor:  # int8 [N, F] -> int64 [N]
+    return torch.cat([part.int().square().sum(1) for part in vectors.split(4096)])
 
 
 def radii(points: Tensor, k: int) -> Tensor:

@@ -62,15 +62,35 @@ def test_details_show_the_closest_pairs_and_classes(full):
         assert details["distances"][space]["generated"][0.0] == closest[0]
 
 
-def test_pixel_neighbours_by_parts(extractor, reals, monkeypatch):
-    side = RealSide(reals, extractor, Cache(None))
-    images = reals.train[[500, 3]]
-    whole = side.nearest_pixels(byte_images(20))
-    monkeypatch.setattr("gan_lab.metrics.neighbours.BLOCK", 600 * 3)
-    parts = side.nearest_pixels(byte_images(20))
-    torch.testing.assert_close(whole.distances, parts.distances)
-    assert torch.equal(whole.rows, parts.rows)
-    assert side.nearest_pixels(images).rows.tolist() == [500, 3]
+def test_without_memorization_nothing_is_compared_with_all_training_images(
+    extractor, reals, monkeypatch
+):
+    def refuse(*_):
+        raise AssertionError("a search through the training images")
+
+    monkeypatch.setattr(RealSide, "nearest", refuse)
+    monkeypatch.setattr(RealSide, "nearest_pixels", refuse)
+    found = evaluate_images(byte_images(300), reals, extractor, metrics=["fid"], details=True)
+    assert sum(found["details"]["classes"]["generated"]) == 300
+    assert "closest" not in found["details"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_pixel_neighbours_are_exact_in_whole_numbers_and_in_floats(
+    whole: bool, extractor, reals, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: whole)
+    side, images = RealSide(reals, extractor, Cache(None)), byte_images(20)
+    pixels = [part.flatten(1).double() / 255 for part in (images, reals.train)]
+    distances, rows = torch.cdist(*pixels).min(1)
+    monkeypatch.setattr("gan_lab.metrics.neighbours.BYTES", 4 * 144 * 70)
+    monkeypatch.setattr("gan_lab.metrics.neighbours.BLOCK", 3 * 70)
+    found = side.nearest_pixels(images)
+    torch.testing.assert_close(found.distances, distances.float())
+    assert torch.equal(found.rows, rows)
+    copies = side.nearest_pixels(reals.train[[500, 3]])
+    assert copies.rows.tolist() == [500, 3]
+    assert copies.distances.tolist() == [0, 0]
 
 
 def test_the_cache_changes_nothing_but_the_time(extractor, reals, tmp_path, monkeypatch):
@@ -173,27 +193,12 @@ def test_noise_may_show_classes_that_the_data_lack(extractor):
     assert json.loads(to_json(result))["metrics"]["class_kl"]["ceiling"] is None
 
 
-def test_neighbours_are_looked_for_where_they_are_asked_for(extractor, reals, monkeypatch):
-    """They take longer than FID and KID together, and their picture is about memorisation."""
-
-    def never(*_):
-        raise AssertionError("nothing here is about memorisation")
-
-    monkeypatch.setattr(RealSide, "nearest", never)
-    monkeypatch.setattr(RealSide, "nearest_pixels", never)
-    quick = evaluate_images(byte_images(300), reals, extractor, metrics=["fid"], details=True)
-    assert set(quick["details"]) == {"classes", "fid_per_class"}
-    with pytest.raises(AssertionError):
-        evaluate_images(byte_images(300), reals, extractor, metrics=["near_copies"], details=True)
-
-
-@pytest.mark.parametrize("longest", [0, 10**6])
-def test_pixel_neighbours_agree_with_a_plain_search(longest, extractor, reals, monkeypatch):
-    """In whole numbers, and as floats where whole numbers would overflow."""
-    monkeypatch.setattr("gan_lab.metrics.neighbours.LONGEST", longest)
+def test_pixel_neighbours_of_images_whose_squares_outgrow_whole_numbers(
+    extractor, reals, monkeypatch
+):
+    monkeypatch.setattr("gan_lab.metrics.neighbours.LONGEST", 0)
     images = byte_images(20, seed=5)
     found = RealSide(reals, extractor, Cache(None)).nearest_pixels(images)
-    train = reals.train.flatten(1).double() / 255
-    apart = torch.cdist(images.flatten(1).double() / 255, train)
+    apart = torch.cdist(images.flatten(1).double() / 255, reals.train.flatten(1).double() / 255)
     assert torch.equal(found.rows, apart.argmin(1))
     torch.testing.assert_close(found.distances.double(), apart.amin(1), rtol=1e-5, atol=1e-5)
