@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from gan_lab.launch.benchmarking.handloop import HandLoop
 from gan_lab.launch.benchmarking.trials import compose, without_end
@@ -40,7 +41,8 @@ print(f"{name}, memory {kept}: {1e3 * seconds:.2f} ms, {faults / steps:.0f} page
 
 def one_pass(loop: HandLoop, on: bool) -> None:
     """Real and fake images through the discriminator together."""
-    loop.module.discriminator.solitary = on
+    discriminator: Any = loop.module.discriminator
+    discriminator.solitary = on
 
 
 def without_nvml(loop: HandLoop, on: bool) -> None:
