@@ -67,6 +67,9 @@ class Discriminator(nn.Module):
         image_shape: shape of a sample, (2,) for points.
         hidden: width of each hidden layer.
         pieces: linear functions whose maximum a hidden unit is.
+        unit: length that the network takes as 1. A fresh layer bends within about 1 of the origin,
+            so that data which reach farther meet a nearly linear critic; their standard deviation
+            is a good unit.
         num_classes: of the data; of no effect where conditioning is "none".
         conditioning: how the critic is told the label.
         spectral_norm: divide every weight by its largest singular value.
@@ -79,6 +82,7 @@ class Discriminator(nn.Module):
         image_shape: Sequence[int],
         hidden: Sequence[int] = (200,) * 3,
         pieces: int = 5,
+        unit: float = 1.0,
         num_classes: int = 0,
         conditioning: CriticConditioning = "none",
         spectral_norm: bool = False,
@@ -89,6 +93,9 @@ class Discriminator(nn.Module):
         check_widths(1, hidden)
         if pieces < 2:
             raise UserError(f"pieces={pieces} must be at least 2, or the network is linear")
+        if not unit > 0:
+            raise UserError(f"unit={unit} must be a length above 0, such as the data's deviation")
+        self.unit = unit
         self.inputs = CriticInputs([prod(image_shape)], num_classes, conditioning, packing)
         self.packing, self.num_classes = packing, self.inputs.num_classes
         layers: list[nn.Module] = [nn.Flatten()]
@@ -102,7 +109,8 @@ class Discriminator(nn.Module):
             normalise(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.layers[:-1](self.inputs(images.flatten(1), labels))  # [N, 2] -> [N, F]
+        points = images.flatten(1) / self.unit
+        return self.layers[:-1](self.inputs(points, labels))  # [N, 2] -> [N, F]
 
     def judge(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.projection(self.layers[-1](features).squeeze(1), features, labels)  # -> [N]

@@ -35,3 +35,19 @@ def test_maxout_by_hand() -> None:
 def test_one_piece_is_refused() -> None:
     with pytest.raises(UserError, match="pieces=1"):
         mlp_points.Discriminator([2], pieces=1)
+
+
+def test_a_unit_is_another_scale_of_the_points() -> None:
+    points = torch.randn(6, 2)
+    torch.manual_seed(0)
+    plain = mlp_points.Discriminator([2], hidden=[8])
+    torch.manual_seed(0)
+    scaled = mlp_points.Discriminator([2], hidden=[8], unit=4.0)
+    torch.testing.assert_close(scaled(4 * points), plain(points))
+    assert not torch.allclose(scaled(points), plain(points))
+
+
+@pytest.mark.parametrize("unit", [0.0, -1.0, float("nan")])
+def test_a_unit_that_is_no_length_is_refused(unit: float) -> None:
+    with pytest.raises(UserError, match=f"unit={unit}"):
+        mlp_points.Discriminator([2], unit=unit)
