@@ -2,7 +2,6 @@
 
 import io
 
-import matplotlib
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from gan_lab.metrics.game import Game
 
-matplotlib.use("agg")
 FIELD, PATH, GOAL = "#9aa7bd", "#c44e52", "#000000"
 FARTHEST = 1e6  # what lies beyond cannot be drawn
 
@@ -33,7 +31,7 @@ def draw_portrait(
     field = torch.stack([game.field(point).detach() for point in grid])
     # Directions alone: next to an equilibrium, lengths could not be seen.
     field = torch.nn.functional.normalize(field.nan_to_num())
-    arrow = {"color": FIELD, "pivot": "mid", "scale": 1.3 * arrows, "width": 0.004}
+    arrow = {"color": FIELD, "pivot": "mid", "scale": 1.3 * arrows, "width": 0.09 / arrows}
     axes.quiver(*grid.T.numpy(), *field.T.numpy(), **arrow)
     axes.plot(*path.T.numpy(), color=PATH, linewidth=1)
     for place, marker in ((path[:1], "o"), (path[-1:], "s")):

@@ -4,13 +4,13 @@ It takes the steps of `training/module.py` in the same order, which a test holds
 """
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
 
-from gan_lab.metrics.game import position
 from gan_lab.objectives.objective import Objective
-from gan_lab.training.module import OptimizerFactory
+from gan_lab.training.module import OptimizerFactory, batches_per_update
 
 
 class Bout:
@@ -35,30 +35,35 @@ class Bout:
         self.generator, self.discriminator, self.objective = copy.deepcopy(
             (generator, discriminator, objective)
         )
+        players = (self.generator, self.discriminator)
+        self.trained = [p for player in players for p in player.parameters()]
         self.real = real
         self.n_critic = n_critic
         self.simultaneous = simultaneous
         self.critic_moves = optimizers["discriminator"](self.discriminator.parameters())
         self.generator_moves = optimizers["generator"](self.generator.parameters())
         self.updates = 0
-        # A lookahead and the update that it serves are one, also for lazy penalties.
-        self.halves = 2 if hasattr(self.critic_moves, "extrapolated") else 1
+        self.batches = batches_per_update(self.critic_moves)
 
     def play(self, count: int) -> Tensor:
         """The path of `count` updates of the critic, [count + 1, 2]; it ends at infinity."""
-        path = [position(self.generator, self.discriminator)]
-        for _ in range(count):
+        path = [self.position()]
+        for done in range(count):
+            self.objective.at(done / count)
             self.step()
-            path.append(position(self.generator, self.discriminator))
-            if not bool(path[-1].isfinite().all()):
+            path.append(self.position())
+            if not all(map(math.isfinite, path[-1])):
                 break
-        return torch.stack(path)
+        return torch.tensor(path, dtype=torch.float64)
+
+    def position(self) -> list[float]:
+        return [parameter.item() for parameter in self.trained]
 
     def step(self) -> None:
         fake = self.generator(torch.zeros(len(self.real), 1), None)
         self.critic_moves.zero_grad()
         terms, _, _ = self.objective.discriminator_terms(
-            self.discriminator, self.real, fake.detach(), None, self.updates // self.halves
+            self.discriminator, self.real, fake.detach(), None, self.updates // self.batches
         )
         torch.stack(list(terms.values())).sum().backward()
         self.updates += 1
