@@ -19,7 +19,7 @@ from gan_lab.launch.entry import CONF
 
 ROOT = CONF.parent
 RUNS = ROOT / "runs" / "points"
-PLAIN = ["objective=non_saturating", "penalty=none"]
+PLAIN = ["objective=non_saturating", "~penalty.r1", "~penalty.r2"]
 RECIPES = {
     f"{data}_{kind}": [f"experiment={data}_{base}", *changes]
     for data in ("ring", "grid")
