@@ -112,7 +112,7 @@ def check_trains(overrides: list[str]) -> None:
 
 
 # Numbers below 0 have a meaning somewhere in these; elsewhere they have none.
-SIGNED = ("trainer.", "logger.", "callbacks.", "data.resident_limit")
+SIGNED: tuple[str, ...] = ("trainer.", "logger.", "callbacks.", "data.resident_limit")
 SIGNED += ("networks.generator.start", "networks.discriminator.start")
 SIGNED += ("networks.discriminator.offset",)
 

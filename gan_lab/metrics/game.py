@@ -9,7 +9,7 @@ import copy
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,9 @@ class Game(nn.Module):
     """
 
     real: Tensor
+    generator: nn.Module
+    discriminator: nn.Module
+    objective: Any
 
     def __init__(
         self, generator: nn.Module, discriminator: nn.Module, objective: Objective, real: Tensor
@@ -95,8 +98,8 @@ class Game(nn.Module):
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(0)
             losses = functional_call(self, state, ())
-        kept = {"create_graph": True, "materialize_grads": True}
-        gradients = [torch.autograd.grad(loss, point, **kept)[0] for loss in losses]
+        options: Any = {"create_graph": True, "materialize_grads": True}
+        gradients = [torch.autograd.grad(loss, point, **options)[0] for loss in losses]
         return -torch.stack([gradients[0][0], gradients[1][1]])
 
     def jacobian(self, point: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Pictures of a game of two parameters: its field, a path through it, where it should end."""
 
 import io
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ def draw_portrait(
     field = torch.stack([game.field(point).detach() for point in grid])
     # Directions alone: next to an equilibrium, lengths could not be seen.
     field = torch.nn.functional.normalize(field.nan_to_num())
-    arrow = {"color": FIELD, "pivot": "mid", "scale": 1.3 * arrows, "width": 0.09 / arrows}
+    arrow: Any = {"color": FIELD, "pivot": "mid", "scale": 1.3 * arrows, "width": 0.09 / arrows}
     axes.quiver(*grid.T.numpy(), *field.T.numpy(), **arrow)
     axes.plot(*path.T.numpy(), color=PATH, linewidth=1)
     for place, marker in ((path[:1], "o"), (path[-1:], "s")):

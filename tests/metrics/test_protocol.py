@@ -81,8 +81,8 @@ def test_pixel_neighbours_are_exact_in_whole_numbers_and_in_floats(
 ):
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: whole)
     side, images = RealSide(reals, extractor, Cache(None)), byte_images(20)
-    pixels = [part.flatten(1).double() / 255 for part in (images, reals.train)]
-    distances, rows = torch.cdist(*pixels).min(1)
+    ours, train = (part.flatten(1).double() / 255 for part in (images, reals.train))
+    distances, rows = torch.cdist(ours, train).min(1)
     monkeypatch.setattr("gan_lab.metrics.neighbours.BYTES", 4 * 144 * 70)
     monkeypatch.setattr("gan_lab.metrics.neighbours.BLOCK", 3 * 70)
     found = side.nearest_pixels(images)

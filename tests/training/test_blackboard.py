@@ -5,6 +5,7 @@ import json
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ EXPERIMENTS = [name for name in options("experiment") if name.startswith("dirac_
 
 def play(loss, penalties=None, count: int = 400, lr: float = 0.1, **given) -> torch.Tensor:
     descent = partial(torch.optim.SGD, lr=lr)
-    optimizers = {"generator": descent, "discriminator": descent}
+    optimizers: Any = {"generator": descent, "discriminator": descent}
     objective = Objective(loss, penalties or {}, Identity())
     players = Generator((1,)), Discriminator(offset=loss.threshold)
     return Bout(*players, objective, optimizers, REAL, **given).play(count)

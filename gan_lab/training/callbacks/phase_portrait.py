@@ -110,7 +110,7 @@ def report(game: Game, path: Tensor, updates: Updates | None) -> dict[str, Any]:
     """What game.json holds: eigenvalues, what theory says, what was measured."""
     said, measured = theory(game, updates), fate_of(path, game.equilibrium)
     away = distances(path, game.equilibrium)
-    discrete = None
+    discrete: dict[str, Any] | None = None
     if updates is not None and said.discrete:
         discrete = {
             "rates": dict(zip(("generator", "discriminator"), updates.rates, strict=True)),
