@@ -69,8 +69,9 @@ def row(name: str) -> str:
     result: dict[str, Any] = json.loads((RUNS / name / "result.json").read_text())
     config, _ = compose_run("train", [f"experiment={name}"])
     last = result["last"]
-    modes = any(key.startswith("val/mode") for key in last)
-    score = f"{last['val/modes']:.0f} modes" if modes else f"{last['val/fid']:.2f}"
+    score = f"{last['val/fid']:.2f}" if "val/fid" in last else ""  # not without a feature network
+    if "val/modes" in last:
+        score = f"{last['val/modes']:.0f} of 1,000 modes"
     confirmed = last.get("val/confirmed_labels")
     cells = [
         f"[`{name}`](#{name})",

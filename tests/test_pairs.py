@@ -30,6 +30,7 @@ HALVES = {
     "conditioning=embedding conditioning.generator=none": "a critic that is told labels",
     "conditioning=embedding conditioning.discriminator=none": "labels which nobody looks at",
     "conditioning=none conditioning.code={categorical:[10]}": "a code that nobody recovers",
+    "conditioning=infogan networks=dirac data=dirac": "knows nothing of",
     "conditioning=embedding data.classes=[3,7]": "labels of which only some occur",
     "objective=wasserstein penalty=gradient_penalty penalty.gradient_penalty.weight=0": "bounds",
     "augment=ada objective=relativistic_paired": "adaptive augmentation",
@@ -40,7 +41,7 @@ HALVES = {
 @pytest.mark.parametrize("given", HALVES)
 def test_half_a_game_is_refused(given: str) -> None:
     config, _ = compose_run("train", [*pairs.SMALL, *given.split()])
-    with pytest.raises(UserError, match=f"{HALVES[given]}.* makes no sense: .*; use "):
+    with pytest.raises(UserError, match=f"{HALVES[given]}.*; use "):
         pairs.step(config)
 
 

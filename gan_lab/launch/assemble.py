@@ -58,6 +58,11 @@ def build_objective(
     }
     heads = (config.get("conditioning") or {}).get("heads") or {}
     code = (config.get("conditioning") or {}).get("code") or {}
+    if code and getattr(generator, "code", None) is None:
+        raise UserError(
+            "conditioning has a code, which networks.generator knows nothing of (argument and "
+            "attribute code); use conditioning=none, or another of networks="
+        )
     known = {"num_features": getattr(discriminator, "num_features", None), **code}
     if heads and known["num_features"] is None:
         raise UserError(
