@@ -35,7 +35,7 @@ class Case:
 
 
 SETTINGS = {  # the overrides of `train` -> what the message must say
-    "networks=foo": "networks=foo is not an option; use one of: dcgan, mlp",
+    "networks=foo": "networks=foo is not an option; use one of: dcgan, dirac, mlp",
     "networks=dcgn": "did you mean dcgan?",
     "experiment=dcgan_mnst": "did you mean dcgan_mnist?",
     "optimizer.generator.lrr=1": "did you mean optimizer.generator.lr?",
