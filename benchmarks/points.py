@@ -1,8 +1,8 @@
-"""How many modes of the ring and the grid do recipes find, and how closely, over seeds.
+"""How many modes of the ring and the grid recipes find, and how closely, into docs/results.md.
 
   python benchmarks/points.py                       all recipes, seeds 0 to 4, then the table
   python benchmarks/points.py seeds=2 grid_best     some recipes, seeds 0 and 1
-  python benchmarks/points.py table                 the table of the runs that are there
+  python benchmarks/points.py table                 the table again, from the runs that are there
 
 Runs stand in runs/points/NAME-SEED; a finished one is not repeated, an interrupted one goes on. All
 figures are of the last checkpoint's averaged generator, 2,500 samples each, as the papers have it.
@@ -19,6 +19,8 @@ from gan_lab.launch.entry import CONF
 
 ROOT = CONF.parent
 RUNS = ROOT / "runs" / "points"
+DOCUMENT = ROOT / "docs" / "results.md"
+START, END = "<!-- points -->", "<!-- end of points -->"
 PLAIN = ["objective=non_saturating", "~penalty.r1", "~penalty.r2"]
 RECIPES = {
     f"{data}_{kind}": [f"experiment={data}_{base}", *changes]
@@ -68,15 +70,23 @@ def row(name: str) -> str | None:
     return f"| {' | '.join(cells)} |"
 
 
+def write_table() -> None:
+    """Replace what stands between the marks of the document."""
+    lines = [line for line in map(row, RECIPES) if line]
+    head = "| recipe | modes, seed by seed | high quality | KL | points seen | seconds |"
+    before, _, rest = DOCUMENT.read_text().partition(START)
+    after = rest.partition(END)[2]
+    text = "\n".join(["", head, "|---|---|---|---|---|---|", *lines, ""])
+    DOCUMENT.write_text(f"{before}{START}{text}{END}{after}")
+
+
 def main(arguments: list[str]) -> None:
     count = next((int(a.split("=")[1]) for a in arguments if a.startswith("seeds=")), 5)
     names = [a for a in arguments if a in RECIPES] or list(RECIPES)
     for seed in range(0 if "table" in arguments else count):
         for name in names:
             train(name, seed)
-    print("| recipe | modes, seed by seed | high quality | KL | points seen | seconds |")
-    print("|---|---|---|---|---|---|")
-    print("\n".join(line for line in map(row, RECIPES) if line))
+    write_table()
 
 
 if __name__ == "__main__":
