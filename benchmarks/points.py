@@ -26,8 +26,9 @@ RECIPES = {
     f"{data}_{kind}": [f"experiment={data}_{base}", *changes]
     for data in ("ring", "grid")
     for kind, base, changes in (
-        ("vanilla", "best", PLAIN),  # the networks, rates and images of the best, a plain game
+        ("gan_without_r1", "gan", ["~penalty.r1"]),  # the vanilla GAN on PacGAN's networks
         ("gan", "gan", []),
+        ("vanilla", "best", PLAIN),  # the networks, rates and images of the best, a plain game
         ("best", "best", []),
     )
 }
