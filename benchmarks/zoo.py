@@ -71,7 +71,7 @@ def row(name: str) -> str:
     last = result["last"]
     score = f"{last['val/fid']:.2f}" if "val/fid" in last else ""  # not without a feature network
     if "val/modes" in last:
-        score = f"{last['val/modes']:.0f} of 1,000 modes"
+        score = f"{last['val/modes']:.0f} of 1,000 modes, KL {last['val/mode_kl']:.2f}"
     confirmed = last.get("val/confirmed_labels")
     cells = [
         f"[`{name}`](#{name})",
