@@ -22,6 +22,7 @@ EXACT = 1e-6  # rounding of losses, which are computed in float32
 NEAR = 1e-6  # of an equilibrium, where a continuous field has all but vanished
 STEADY = 0.05  # share by which a circle's radius may change from quarter to quarter
 STILL = 0.01  # of the distance: the motion of what rests
+FEWEST = 8  # places of a path that say anything
 ARRIVED = 1e-3  # of the distance at the start
 TIRING = 0.8  # a spiral shrinks by the same factor in every quarter, what creeps by less and less
 
@@ -35,7 +36,7 @@ class Fate(StrEnum):
     DIVERGES = "diverges"
     RESTS = "rests elsewhere"  # only measured
     JUMPS = "has no equilibrium"  # only of a field: it does not vanish on the way there
-    UNDECIDED = "undecided"  # the eigenvalues do not tell
+    UNDECIDED = "undecided"  # the eigenvalues, or so few steps, do not tell
 
 
 class Game(nn.Module):
@@ -218,6 +219,8 @@ def fate_of(trajectory: Tensor, equilibrium: Tensor) -> Fate:
     """
     if not bool(trajectory.isfinite().all()):
         return Fate.DIVERGES
+    if len(trajectory) < FEWEST:
+        return Fate.UNDECIDED
     away = distances(trajectory, equilibrium)
     early, before, last = (part.max().item() for part in away.tensor_split(4)[1:])
     if last <= ARRIVED * away[0]:

@@ -221,6 +221,12 @@ def test_verdicts_of_paths(radius: Callable[[Tensor], Tensor], fate: Fate) -> No
     assert fate_of(turning(radius) + moved, moved) is fate
 
 
+def test_a_few_steps_say_nothing() -> None:
+    path = turning(lambda t: 1 + 0 * t)
+    assert fate_of(path[:7], torch.zeros(2).double()) is Fate.UNDECIDED
+    assert fate_of(path[:1] / 0, torch.zeros(2).double()) is Fate.DIVERGES
+
+
 def test_a_path_may_rest_elsewhere() -> None:
     time = torch.arange(2000, dtype=torch.float64)
     path = torch.stack([1.3 + torch.exp(-time / 50), torch.exp(-time / 50)], 1)
