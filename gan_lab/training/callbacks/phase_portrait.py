@@ -134,10 +134,12 @@ def report(game: Game, path: Tensor, updates: Updates | None) -> dict[str, Any]:
 
 
 def agree(expected: Fate, measured: Fate) -> bool | None:
-    """Whether a path did as expected; None where the linear theory is silent.
+    """Whether a path did as expected; None where it is too short or the linear theory is silent.
 
     With all eigenvalues on the axis (of steps: on the unit circle) the higher terms decide.
     """
+    if measured is Fate.UNDECIDED:
+        return None
     if expected == measured:
         return True
     silent = expected in (Fate.CIRCLES, Fate.UNDECIDED)
