@@ -177,6 +177,8 @@ class LabelledSequential(nn.Sequential):
 
 def classes_of(num_classes: int, conditioning: str) -> int:
     """How many classes a player is told of: 0 without conditioning."""
+    if num_classes < 0:
+        raise UserError(f"num_classes={num_classes} must be 0 (no labels) or more classes")
     if conditioning == "none":
         return 0
     if num_classes < 1:

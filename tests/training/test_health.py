@@ -27,7 +27,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 BUFFERS = {  # what a forward pass writes or draws: batch norm, dropout, spectral norm
-    "dcgan": ["networks.discriminator.norm=batch"],
+    "dcgan": ["networks.discriminator.norm=batch", "penalty=none"],
     "mlp": [],
     "resnet": ["networks.generator.width=2", "networks.discriminator.width=2"],
 }
