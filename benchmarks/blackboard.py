@@ -48,7 +48,9 @@ data lie at 0, all samples at theta, the critic is the line psi x. At theta = ps
 done their work. Whether they get there is decided, near it, by the eigenvalues of the Jacobian of
 the vector field that they follow: a negative real part draws in, a positive one pushes out, and
 with none at all they turn. Every game starts at (1, 1) and takes {STEPS:,} steps of plain gradient
-descent with rate {RATE}; everything else is as in conf/, but {SCALED_IN_WORDS}.
+descent with rate {RATE}. Everything else is as in conf/, but
+{SCALED_IN_WORDS}
+(theory takes the noise as it is at the start, from {len(MANY):,} draws).
 
 - *eigenvalues* and *flow*: of the continuous game, the limit of small steps.
 - *in turn*: the critic moves, then the generator, as in every run of gan_lab. Spectral radius of

@@ -26,6 +26,7 @@ from gan_lab.metrics.game import (
 from gan_lab.networks import mlp_points
 from gan_lab.networks.dirac import Discriminator, Generator
 from gan_lab.objectives.augment import Identity
+from gan_lab.objectives.augment import InstanceNoise as InstanceNoiseDrawn
 from gan_lab.objectives.losses import LeastSquares, Minimax, NonSaturating
 from gan_lab.objectives.objective import Objective
 from gan_lab.objectives.penalties import R1
@@ -109,6 +110,13 @@ def test_so_does_instance_noise(sigma: float) -> None:
     root = cmath.sqrt((second * sigma**2) ** 2 - first**2)
     expected = [second * sigma**2 + root, second * sigma**2 - root]
     assert found.eigenvalues == pytest.approx(expected, abs=1e-6)
+
+
+def test_noise_that_is_drawn_is_read_up_to_its_luck() -> None:
+    objective = Objective(NonSaturating(), {}, InstanceNoiseDrawn(std=1.0))
+    found = theory(Game(Generator((1,)), Discriminator(), objective, torch.zeros(20_000, 1)))
+    assert found.continuous is Fate.CONVERGES
+    assert found.eigenvalues[0] == pytest.approx(-0.25 + 1j * math.sqrt(3) / 4, abs=0.01)
 
 
 @pytest.mark.parametrize("loss", [NonSaturating, Wasserstein])
