@@ -559,7 +559,7 @@ def test_a_safetensors_file_with_a_lying_header(content: bytes, tmp_path: Path) 
 
 
 def test_a_pickled_array_in_an_npz_is_not_read(canary: Path, tmp_path: Path) -> None:
-    from gan_lab.launch.judging import read_images
+    from gan_lab.launch.image_files import read_images
 
     np.savez(tmp_path / "x.npz", images=np.array([Malice(canary)], dtype=object))
     with pytest.raises(UserError, match="has no readable array"):

@@ -1,21 +1,18 @@
 """From a checkpoint or a file of images to a result with its protocol card, a table, a picture."""
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from gan_lab import RunError, UserError
 from gan_lab.data.datamodule import ImageData
-from gan_lab.data.formats import refuse_bomb
 from gan_lab.launch import drawing, hardware, judging_modes
+from gan_lab.launch.image_files import read_images, read_labels
 from gan_lab.launch.judging_modes import ModeSubject
 from gan_lab.launch.schema import build, conform
 from gan_lab.metrics.card import write_result
@@ -120,45 +117,6 @@ def check(config: DictConfig) -> None:
 def conform_names(names: Any) -> list[str]:
     plain = OmegaConf.to_container(names) if OmegaConf.is_list(names) else [names]
     return list(conform(plain, list[str], "metrics"))
-
-
-def read_images(path: Path) -> Tensor:
-    """`images` uint8 [N, H, W, C] (or [N, H, W]) of an .npz -> [N, C, H, W]; or `points` [N, 2].
-
-    Raises:
-        UserError: where it is no such file; pickled content is never read.
-    """
-    if not path.is_file():
-        raise UserError(f"images={path} does not exist; give an .npz file with `images`")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"images={path} is no .npz file; give an .npz that generate wrote")
-    try:
-        refuse_bomb(path)
-        with np.load(path, allow_pickle=False) as file:
-            if "points" in file and "images" not in file:
-                return torch.from_numpy(file["points"].astype(np.float32))
-            images = file["images"]
-    except Exception as error:
-        raise UserError(
-            f"images={path} has no readable array `images`: {error}; "
-            "give an .npz that generate wrote"
-        ) from error
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
-        raise UserError(
-            f"images={path} holds {images.dtype} {list(images.shape)}; "
-            "`images` must be uint8 [N, H, W, C], with values from 0 to 255"
-        )
-    tensor = torch.from_numpy(images)
-    return (tensor[..., None] if images.ndim == 3 else tensor).permute(0, 3, 1, 2).contiguous()
-
-
-def read_labels(path: Path, count: int) -> Tensor | None:
-    """`labels` [N] of an .npz that was read already; None where there are none, or -1 for none."""
-    with np.load(path, allow_pickle=False) as file:
-        labels = file["labels"] if "labels" in file else np.zeros(0)
-    if labels.shape != (count,) or labels.dtype.kind not in "iu" or (labels < 0).any():
-        return None
-    return torch.from_numpy(labels.astype(np.int64))
 
 
 def draw(generator: nn.Module, config: DictConfig, labels: Tensor | None) -> Tensor:
