@@ -38,6 +38,12 @@ class Phases:
         self.last = now
 
 
+def is_plain(penalty: Any) -> bool:
+    """A term on the critic; neither on its logits alone nor an act on its weights."""
+    on_logits = getattr(penalty, "of_logits", False)
+    return callable(penalty) and not on_logits and not hasattr(penalty, "constrain")
+
+
 def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -50,7 +56,8 @@ class HandLoop:
     checkpoints.
 
     Raises:
-        UserError: for a config whose steps are of another kind (n_critic, clip).
+        UserError: for a config whose steps are of another kind (n_critic, clip, heads, penalties
+            that are no gradient's, optimizers that look ahead).
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -63,10 +70,24 @@ class HandLoop:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.module = assemble.build_module(config).to(self.device)
         self.optimizer_d, self.optimizer_g = self.module.configure_optimizers()
+        self.refuse_other_steps()
         precision = hardware.precision(config.trainer.precision, self.device.type)
         self.bfloat16 = precision == "bf16-mixed"
         self.batches = self.endless(config)
         self.count = 0
+
+    def refuse_other_steps(self) -> None:
+        objective = self.module.objective
+        others = [f"penalty.{n}" for n, p in objective.penalties.items() if not is_plain(p)]
+        others += [f"conditioning.heads.{name}" for name in objective.heads]
+        others += ["optimizer" for o in [self.optimizer_g] if hasattr(o, "extrapolated")]
+        others += ["augment" for name in ("observe", "at") if hasattr(objective.augment, name)]
+        if others:
+            raise UserError(
+                f"the loop by hand has no {', '.join(dict.fromkeys(others))} of this kind; measure "
+                "an experiment with an unchanging augmentation, penalties on gradients, no heads "
+                "and a plain optimizer"
+            )
 
     def endless(self, config: DictConfig) -> Iterator[tuple[Tensor, Tensor]]:
         data = assemble.build_data(config)
