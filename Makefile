@@ -6,9 +6,10 @@ READY := .venv/.ready
 ARGS ?=
 LOCKED ?=
 MINUTES ?= 10
+TABLES ?= recipes stacked data_size long
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit train test check types format hooks sweep soak tensorboard notebooks clean
+.PHONY: help setup lock audit train test check types format hooks results sweep soak tensorboard notebooks clean
 
 help: ## explain the targets
 	@grep -E '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /: /' | awk -F': ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +66,9 @@ format: $(READY) ## put the code in its standard form
 
 hooks: $(READY) ## let git check what is staged before each commit (.pre-commit-config.yaml)
 	git config core.hooksPath .githooks
+
+results: $(READY) ## train and measure every recipe, hours; finished runs are not repeated; TABLES='recipes stacked data_size long'
+	@for table in $(TABLES); do $(BIN)/python -m gan_lab.bench_zoo table=$$table $(ARGS) || exit; done
 
 sweep: $(READY) ## a small multirun over learning rates, one minute each
 	$(BIN)/python -m gan_lab.train -m optimizer.generator.lr=3e-4,1e-3,3e-3 trainer.max_time=00:00:01:00 $(ARGS)

@@ -1,0 +1,107 @@
+"""The report of a table: Markdown between the marks of a document, CSV and plots beside it."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_lab import RunError, UserError
+from gan_lab.launch.drawing import check_place
+from gan_lab.launch.runs import read_result
+from gan_lab.launch.tabulating.markdown import markdown
+from gan_lab.launch.tabulating.measuring import read_measured
+from gan_lab.launch.tabulating.plan import Job, Plan
+from gan_lab.metrics.storage import write_atomically
+
+Figures = dict[str, Any]
+
+
+def write(plan: Plan, document: Any) -> Figures:
+    """Write everything about the finished runs; print the table and where it is.
+
+    Raises:
+        UserError: where no run is finished.
+        RunError: where something cannot be written.
+    """
+    from gan_lab.launch.tabulating import plots
+
+    rows = [row for row in (read(job, plan) for job in plan.jobs()) if row]
+    if not any(row["metrics"] for row in rows):
+        raise UserError(f"{plan.folder} holds no finished run of this table; leave out train=false")
+    place = plan.folder / "report.md" if document is None else Path(str(document))
+    check_place(place)
+    beside = place.with_suffix("") if document is not None else plan.folder
+    groups = {name: [r for r in rows if r["recipe"] == name] for name in plan.recipes}
+    text = markdown(plan, {name: found for name, found in groups.items() if found})
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        names = [f"{plan.name}{end}" for end in (".csv", "_curve.csv")]
+        for name, content in zip(names, (run_rows(rows), curve_rows(rows)), strict=True):
+            write_atomically(beside / name, to_csv(content).encode())
+        drawn = plots.draw(plan, groups, beside)
+        pictures = [f"![{path.stem}]({path.relative_to(place.parent)})" for path in drawn]
+        put(place, plan, "\n\n".join([text, *pictures]))
+    except OSError as error:
+        raise RunError(f"cannot write the report of {plan.name}: {error}") from error
+    written = ", ".join([*names, *(path.name for path in drawn)])
+    print(f"{text}\nwrote {place} and, in {beside}, {written}")
+    return {"runs": rows}
+
+
+def read(job: Job, plan: Plan) -> Figures | None:
+    """A run's figures; without metrics where it diverged, None where it is not finished."""
+    result, measured = read_result(job.folder), read_measured(job.folder, plan)
+    status = result.get("status")
+    if status != "diverged" and not (status == "finished" and measured):
+        return None
+    kept = {key: result[key] for key in ("status", "images_seen", "seconds", "precision")}
+    row: Figures = {"recipe": job.recipe, "seed": job.seed, **kept, "metrics": {}, "curve": []}
+    return {**row, **measured} if measured and status == "finished" else row
+
+
+def run_rows(rows: Sequence[Figures]) -> list[Figures]:
+    """One line a run."""
+    found = []
+    for row in rows:
+        entry = {k: row[k] for k in ("recipe", "seed", "status", "images_seen", "seconds")}
+        entry |= {name: value["value"] for name, value in row["metrics"].items()}
+        for kind in ("floor", "ceiling"):
+            entry |= {f"{name}_{kind}": v.get(kind) for name, v in row["metrics"].items()}
+        if row["metrics"]:
+            entry |= {f"best_{key}": value for key, value in row["best"].items()}
+            entry |= {f"weights_{key}": value for key, value in row["parameters"].items()}
+            entry["verdicts"] = ", ".join(row["verdicts"])
+        found.append(entry)
+    return found
+
+
+def curve_rows(rows: Sequence[Figures]) -> list[Figures]:
+    """One line a point of a run's curve."""
+    return [
+        {"recipe": row["recipe"], "seed": row["seed"], **point}
+        for row in rows
+        for point in row["curve"]
+    ]
+
+
+def to_csv(rows: Sequence[Figures]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def put(document: Path, plan: Plan, text: str) -> None:
+    """Replace what stands between a table's marks, or add it at the end of the document."""
+    start, end = f"<!-- table {plan.name} -->", f"<!-- end of table {plan.name} -->"
+    before = document.read_text() if document.exists() else ""
+    if start in before and end not in before.partition(start)[2]:
+        raise UserError(f"document={document} has the mark {start} without {end}; add it")
+    head, mark, rest = before.partition(start)
+    if not mark:
+        head = f"{before.rstrip()}\n\n## {plan.title}\n\n".lstrip()
+    after = rest.partition(end)[2] if mark else "\n"
+    write_atomically(document, f"{head}{start}\n{text}\n{end}{after}".encode())

@@ -1,0 +1,320 @@
+"""The fair table: what it asks for, what it trains and measures, who is better than whom."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from gan_lab.bench_zoo import bench_zoo
+from gan_lab.launch import assemble
+from gan_lab.launch.entry import CONF, compose_run, guarded
+from gan_lab.launch.tabulating import markdown, plots, ranking, reporting, running
+from gan_lab.launch.tabulating.measuring import MEASURED, Curve
+from gan_lab.launch.tabulating.plan import Plan
+from gan_lab.training import checkpoint
+from tests.conftest import run_generate, run_train
+
+TABLES = sorted(path.stem for path in (CONF / "table").glob("*.yaml"))
+POINTS = """# Points, hardly trained.
+name: points
+title: Points
+seconds: null
+seeds: [0, 1]
+overrides: [trainer.max_epochs=1, trainer.limit_train_batches=4]
+shares: [0.5]
+images: [100]
+curve_images: 100
+num_images: 200
+metrics: null
+rank_by: mode_kl
+recipes:
+  ring: [experiment=ring_gan]
+  grid: [experiment=grid_gan]
+"""
+
+
+def call(*overrides: str) -> int:
+    return guarded("bench_zoo", bench_zoo, list(overrides))
+
+
+def plan_of(*overrides: str) -> Plan:
+    return Plan.of(compose_run("bench_zoo", list(overrides))[0])
+
+
+@pytest.fixture
+def points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Overrides of a table of points in a folder of its own."""
+    (tmp_path / "conf" / "table").mkdir(parents=True)
+    (tmp_path / "conf" / "table" / "points.yaml").write_text(POINTS)
+    search = f"hydra.searchpath=['file://{tmp_path / 'conf'}']"
+    return [search, "table=points", f"output={tmp_path / 'runs'}", "document=null"]
+
+
+def row(recipe: str, seed: int, fid: float, **changes: Any) -> dict[str, Any]:
+    """A finished run as `reporting.read` gives it."""
+    values = {"fid": fid, "kid": fid / 100, "precision": 0.5 + seed / 50, "recall": 0.6}
+    metrics = {k: {"value": v, "floor": 0.2, "ceiling": 100.0} for k, v in values.items()}
+    curve = [
+        {"at": "images_50000", "images_seen": 50000, "seconds": 20.0, "fid": 4 * fid},
+        {"at": "share_0.5", "images_seen": 100000, "seconds": 60.0, "fid": 2 * fid},
+        {"at": "last", "images_seen": 200000, "seconds": 120.0, "fid": fid},
+    ]
+    card = {"num_fake": 10000, "num_real": 10000, "split": "test", "data": "mnist"}
+    best = {"at": "last", "images_seen": 200000, "seconds": 120.0, "fid": fid}
+    kept = {"status": "finished", "images_seen": 200000, "seconds": 120.0}
+    found = {"metrics": metrics, "curve": curve, "card": card, "best": best, **kept}
+    found |= {"parameters": {"generator": 10, "discriminator": 5}, "verdicts": ["healthy"]}
+    return {"recipe": recipe, "seed": seed, "machine": "A machine.", **found, **changes}
+
+
+GROUPS = {
+    "slow": [row("slow", seed, 9.0 + seed / 10) for seed in range(3)],
+    "quick": [row("quick", seed, 2.0 + seed / 50) for seed in range(3)],
+    "rival": [row("rival", seed, 2.02 + seed / 50) for seed in range(3)],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_sound_and_every_recipe_composes(name: str, tmp_path: Path):
+    plan = plan_of(f"table={name}", f"output={tmp_path}")
+    assert plan.name == name
+    assert len(plan.jobs()) == len(plan.recipes) * len(plan.seeds)
+    folders = [job.folder for job in plan.jobs()]
+    assert len(set(folders)) == len(folders)
+    assert all(f"seed={job.seed}" in job.overrides for job in plan.jobs())
+
+
+def test_main_table_has_every_recipe_for_mnist_images():
+    """A new recipe for MNIST belongs into the table, unless it is a long run."""
+    names = {path.stem for path in (CONF / "experiment").glob("*_mnist.yaml")}
+    assert set(plan_of().recipes) == names
+
+
+def test_same_budget_for_every_run():
+    budgets = set()
+    for job in plan_of().jobs():
+        config, _ = compose_run("train", job.overrides)
+        budgets.add((str(config.trainer.max_time), config.trainer.max_epochs))
+        assert config.callbacks.evaluation is None
+    assert budgets == {("{'milliseconds': 120000}", None)}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["table.seeds=[]"], "table.seeds=[]"),
+        (["table.seeds=[1,1]"], "table.seeds=[1, 1]"),
+        (["table.seconds=0"], "table.seconds=0"),
+        (["table.rank_by=beauty"], "table.rank_by=beauty"),
+        (["table.metrics=[fad]"], "fad"),
+        (["table.curve_images=3"], "table.curve_images=3"),
+        (["only=[gone]"], "only=['gone']"),
+        (["+table.colour=red"], "colour"),
+        (["table.recipes.lsgan_mnist=[experiment=gone]"], "gone"),
+        (["table.overrides=[optimizer.generator.rate=1]"], "rate"),
+        (["jobs=0"], "jobs=0"),
+        (["threads=0"], "threads=0"),
+        (["table=gone"], "table"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_written(
+    overrides: list[str], said: str, tmp_path: Path, status_and_message: Callable
+):
+    output = tmp_path / "out"
+    status, message = status_and_message(call, f"output={output}", "document=null", *overrides)
+    assert status == 2
+    assert said in message
+    assert not output.exists()
+
+
+def test_report_without_a_finished_run_is_refused(tmp_path: Path, status_and_message: Callable):
+    status, message = status_and_message(call, f"output={tmp_path}", "document=null", "train=false")
+    assert status == 2
+    assert "holds no finished run" in message
+
+
+def test_ranks_tell_what_seeds_allow():
+    ranks = ranking.rank({n: [r["metrics"]["fid"]["value"] for r in g] for n, g in GROUPS.items()})
+    assert str(ranks["quick"]) == "1 (1–2)"
+    assert str(ranks["rival"]) == "2 (1–2)"
+    assert str(ranks["slow"]) == "3"
+
+
+def test_one_seed_each_proves_nothing():
+    assert str(ranking.rank({"a": [1.0], "b": [50.0]})["a"]) == "1 (1–2)"
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30, 31])
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0, 2.5])
+def test_p_values_are_those_of_students_distribution(t: float, freedom: int):
+    places = torch.linspace(-t, t, 20001, dtype=torch.float64)
+    inside = torch.trapezoid(
+        torch.exp(
+            torch.distributions.StudentT(torch.tensor(float(freedom)).double()).log_prob(places)
+        ),
+        places,
+    )
+    assert ranking.two_sided(t, freedom) == pytest.approx(1 - inside.item(), abs=1e-6)
+
+
+def test_table_has_a_line_a_recipe_in_order_of_the_ranks():
+    text = markdown.markdown(plan_of(), GROUPS)
+    lines = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    assert [line.split("`")[1] for line in lines[:3]] == ["quick", "rival", "slow"]
+    assert "2.02 ± 0.02" in lines[0]
+    assert "8.08 ± 0.08" in lines[0]  # the same number of images
+    assert "*real images*" in text
+    assert "A machine." in text
+
+
+def test_a_recipe_that_diverged_has_no_rank_and_is_named():
+    broken = {"recipe": "wild", "seed": 0, "status": "diverged", "metrics": {}, "curve": []}
+    groups = {**GROUPS, "wild": [{**broken, "images_seen": 500, "seconds": 3.0}]}
+    text = markdown.markdown(plan_of(), groups)
+    line = next(line for line in text.splitlines() if "`wild`" in line)
+    assert "1 diverged" in line
+    assert line.split("|")[1].strip() == ""
+
+
+def test_plots_are_drawn_for_any_number_of_recipes(tmp_path: Path):
+    groups = {f"r{i}": [row(f"r{i}", seed, 2.0 + i) for seed in (0, 1)] for i in range(23)}
+    drawn = plots.draw(plan_of(), groups, tmp_path)
+    assert [path.name for path in drawn] == ["recipes_fid.png", "recipes_precision_recall.png"]
+    assert all(path.stat().st_size > 10_000 for path in drawn)
+
+
+def test_document_keeps_what_stands_around_the_table(tmp_path: Path):
+    document, plan = tmp_path / "results.md", plan_of()
+    document.write_text("before\n<!-- table recipes -->old<!-- end of table recipes -->\nafter\n")
+    reporting.put(document, plan, "new")
+    text = document.read_text()
+    assert text == "before\n<!-- table recipes -->\nnew\n<!-- end of table recipes -->\nafter\n"
+    document.write_text("# Results\n")
+    reporting.put(document, plan, "new")
+    assert document.read_text().startswith("# Results\n\n## Every recipe")
+    reporting.put(document, plan, "newer")
+    assert document.read_text().count("<!-- table recipes -->") == 1
+    assert "new\n" not in document.read_text()
+
+
+def test_csv_has_every_figure_of_every_run():
+    rows = [row for group in GROUPS.values() for row in group]
+    found = list(csv.DictReader(reporting.to_csv(reporting.run_rows(rows)).splitlines()))
+    assert len(found) == 9
+    assert float(found[0]["fid"]) == 9.0
+    assert float(found[0]["fid_floor"]) == 0.2
+    points = list(csv.DictReader(reporting.to_csv(reporting.curve_rows(rows)).splitlines()))
+    assert len(points) == 27
+
+
+def test_snapshots_can_be_drawn_from_and_know_when_they_were_taken(tmp_path: Path):
+    given = ["callbacks=[default,snapshots]", "callbacks.snapshots.shares=[0.5]"]
+    folder = tmp_path / "run"
+    assert run_train(folder, *given, "callbacks.snapshots.images=[17]") == 0
+    taken = {path.stem: path for path in (folder / "snapshots").iterdir()}
+    assert set(taken) == {"share_0.5", "images_17"}
+    seen = {name: checkpoint.load(path)["progress"]["images_seen"] for name, path in taken.items()}
+    assert seen == {"share_0.5": 128, "images_17": 32}  # of 256, in batches of 16
+    for path in taken.values():
+        output = tmp_path / f"{path.stem}.npz"
+        assert run_generate(f"checkpoint={path}", f"output={output}", "num_images=2") == 0
+
+
+@pytest.mark.parametrize("given", ["shares=[1.0]", "shares=[0]", "images=[0]"])
+def test_snapshots_refuse_moments_that_are_none(
+    given: str, tmp_path: Path, status_and_message: Callable
+):
+    asked = ["callbacks=[default,snapshots]", f"callbacks.snapshots.{given}"]
+    status, message = status_and_message(run_train, tmp_path / "run", *asked)
+    assert status == 2
+    assert "callbacks.snapshots" in message
+
+
+def test_curve_of_points_counts_modes():
+    module = assemble.build_data(compose_run("train", ["experiment=ring_gan"])[0])
+    module.prepare_data()
+    module.setup("fit")
+
+    class Real(torch.nn.Module):
+        num_classes, latent_dim = 0, 2
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, latents: torch.Tensor, labels: None = None) -> torch.Tensor:
+            return module.images("train")[0][: len(latents)].float()
+
+    values = Curve(module, 500)(Real())
+    assert values["modes"] == 8
+    assert values["chosen_by"] < 0.1
+
+
+@pytest.mark.slow
+def test_whole_table_of_points_and_what_a_second_call_does(
+    points: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    assert call(*points, "jobs=2", "threads=1") == 0
+    runs = tmp_path / "runs" / "points"
+    figures = {
+        path.parent.name: json.loads(path.read_text()) for path in runs.glob(f"*/{MEASURED}")
+    }
+    assert set(figures) == {"ring-0", "ring-1", "grid-0", "grid-1"}
+    assert [p["at"] for p in figures["ring-0"]["curve"]] == ["images_100", "share_0.5", "last"]
+    assert {"modes", "mode_kl"} <= figures["ring-0"]["metrics"].keys()
+    text = (runs / "report.md").read_text()
+    assert text.count("`ring`") >= 1
+    assert (runs / "points.csv").read_text().count("\n") == 5
+    assert (runs / "points_mode_kl.png").exists()
+
+    stamp = (runs / "ring-0" / "result.json").stat().st_mtime_ns
+    (runs / "grid-1" / MEASURED).unlink()  # as if interrupted before it was measured
+    capsys.readouterr()
+    assert call(*points, "threads=1") == 0
+    out = capsys.readouterr().out
+    assert "3 runs finished, 1 to go" in out
+    assert (runs / "ring-0" / "result.json").stat().st_mtime_ns == stamp
+    assert (runs / "grid-1" / MEASURED).exists()
+
+    with pytest.raises(AssertionError):
+        assert call(*points, "table.overrides=[trainer.max_epochs=2]") == 0
+    assert "holds a run of other settings" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_table_goes_on_where_it_was(points: list[str], tmp_path: Path):
+    """SIGTERM ends the training in good order; the same command finishes it."""
+    more = ["table.seeds=[0]", "only=[ring]", "table.overrides=[trainer.max_epochs=200]"]
+    command = [sys.executable, "-m", "gan_lab.bench_zoo", *points, *more, "threads=1"]
+    environment = {**os.environ, "PYTHONPATH": str(CONF.parent)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+    folder = tmp_path / "runs" / "points" / "ring-0"
+    deadline = time.monotonic() + 240
+    while not (folder / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 143
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "interrupted"
+    assert result["images_seen"] > 0
+    OmegaConf.load(folder / "config.yaml")
+    assert math.isfinite(result["seconds"])
+
+
+def test_cores_are_divided_among_the_runs():
+    assert running.divide(None, None, 2) == (1, 2)
+    assert running.divide(None, None, 16) == (4, 4)
+    assert running.divide(3, None, 16) == (3, 5)
+    assert running.divide(4, 2, 2) == (4, 2)
