@@ -110,7 +110,7 @@ def describe_machine(threads: int) -> str:
     device = "" if found["device"] == "cpu" else f", {found['device']}"
     return (
         f"Measured on {found['processor']} ({found['instructions']}){device}, "
-        f"{threads} threads, torch {found['torch']}."
+        f"{threads} thread{'s' if threads > 1 else ''}, torch {found['torch']}."
     )
 
 
