@@ -122,7 +122,7 @@ def test_same_budget_for_every_run():
         (["only=[gone]"], "only=['gone']"),
         (["+table.colour=red"], "colour"),
         (["table.recipes.lsgan_mnist=[experiment=gone]"], "gone"),
-        (["table.overrides=[optimizer.generator.rate=1]"], "rate"),
+        (["table.overrides=['optimizer.generator.rate=1']"], "rate"),
         (["jobs=0"], "jobs=0"),
         (["threads=0"], "threads=0"),
         (["table=gone"], "table"),
@@ -189,7 +189,9 @@ def test_a_recipe_that_diverged_has_no_rank_and_is_named():
 
 def test_plots_are_drawn_for_any_number_of_recipes(tmp_path: Path):
     groups = {f"r{i}": [row(f"r{i}", seed, 2.0 + i) for seed in (0, 1)] for i in range(23)}
-    drawn = plots.draw(plan_of(), groups, tmp_path)
+    plan = plan_of()
+    plan.recipes.update({name: [] for name in groups})
+    drawn = plots.draw(plan, groups, tmp_path)
     assert [path.name for path in drawn] == ["recipes_fid.png", "recipes_precision_recall.png"]
     assert all(path.stat().st_size > 10_000 for path in drawn)
 
@@ -288,14 +290,14 @@ def test_whole_table_of_points_and_what_a_second_call_does(
     assert (runs / "grid-1" / MEASURED).exists()
 
     with pytest.raises(AssertionError):
-        assert call(*points, "table.overrides=[trainer.max_epochs=2]") == 0
+        assert call(*points, "table.overrides=['trainer.max_epochs=2']") == 0
     assert "holds a run of other settings" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_killed_table_goes_on_where_it_was(points: list[str], tmp_path: Path):
     """SIGTERM ends the training in good order; the same command finishes it."""
-    more = ["table.seeds=[0]", "only=[ring]", "table.overrides=[trainer.max_epochs=200]"]
+    more = ["table.seeds=[0]", "only=[ring]", "table.overrides=['trainer.max_epochs=200']"]
     command = [sys.executable, "-m", "gan_lab.bench_zoo", *points, *more, "threads=1"]
     environment = {**os.environ, "PYTHONPATH": str(CONF.parent)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)

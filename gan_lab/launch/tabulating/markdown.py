@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from gan_lab.launch.tabulating.ranking import Rank, rank
 from gan_lab.training.callbacks.evaluation import LOWER_IS_BETTER
 
 Figures = dict[str, Any]
+ANCHORS = {"floor": "*real images*", "ceiling": "*noise, or copies*"}
 NUMBERS: dict[str, Callable[[float], str]] = {
     "precision": "{:.2f}".format,
     "recall": "{:.2f}".format,
@@ -22,31 +24,23 @@ NUMBERS: dict[str, Callable[[float], str]] = {
 
 
 def markdown(plan: Plan, groups: dict[str, list[Figures]]) -> str:
-    """The tables of all recipes."""
-    first = plan.rank_by
-    ranks = ranked(groups, first)
+    """The tables of all recipes, the best first."""
+    ranks = ranked(groups, plan.rank_by)
     order = sorted(groups, key=lambda name: ranks[name].place if name in ranks else math.inf)
-    measured = next(row for rows in groups.values() for row in rows if row["metrics"])
-    names = [name for name in measured["metrics"] if name != first]
-    extra = ["confirmed_labels"] if knows_labels(groups) else []
-    names = [name for name in names if name not in extra] + extra
-    columns = ["rank", "recipe", f"{first}, last", f"{first}, best"]
-    columns += [f"{first} at {count:,} images" for count in plan.images] + names
-    columns += ["images seen", "images/s", "weights", "doctor"]
-    lines = [line(plan, name, groups[name], ranks.get(name), first, names) for name in order]
-    lines += [anchors(columns, measured, kind, first, names) for kind in ("floor", "ceiling")]
-    parts = [protocol(plan, groups, measured), table(columns, lines)]
+    parts = [
+        protocol(plan, groups),
+        scores(plan, groups, order, ranks),
+        qualities(plan, groups, order),
+    ]
     parts += [equal_times(plan, groups, order)] if plan.shares else []
     parts += [further(groups, order)] if plan.two_sample or plan.recovery else []
-    if plan.published:
-        told = [[f"`{k}`", v] for k, v in plan.published.items() if k in groups]
-        parts.append("Published, by other rulers:\n\n" + table(["recipe", "figure"], told))
+    parts += [published(plan, groups)]
     return "\n\n".join(part for part in parts if part)
 
 
-def protocol(plan: Plan, groups: dict[str, list[Figures]], measured: Figures) -> str:
+def protocol(plan: Plan, groups: dict[str, list[Figures]]) -> str:
     """What the figures are, in a few sentences, and what made them."""
-    card = measured["card"]
+    card = next(row["card"] for rows in groups.values() for row in rows if row["metrics"])
     budget = "the recipe's own epochs" if plan.seconds is None else f"{plan.seconds:g} seconds"
     done = {len([row for row in rows if row["metrics"]]) for rows in groups.values()}
     seeds = f"{min(done)} to {max(done)}" if len(done) > 1 else f"{max(done)}"
@@ -86,43 +80,71 @@ def values(rows: Sequence[Figures], name: str) -> list[float]:
     return [value for value in found if value is not None]
 
 
-def knows_labels(groups: dict[str, list[Figures]]) -> bool:
-    return any("confirmed_labels" in row["metrics"] for rows in groups.values() for row in rows)
+def scores(
+    plan: Plan, groups: dict[str, list[Figures]], order: list[str], ranks: dict[str, Rank]
+) -> str:
+    """What the ranks go by, and what it cost."""
+    first = plan.rank_by
+    at = [f"{first} after {count:,} images" for count in plan.images]
+    columns = ["rank", "recipe", f"{first}, last", f"{first}, best", *at]
+    columns += ["images seen", "images/s", "weights", "doctor"]
+    lines = []
+    for name in order:
+        rows = groups[name]
+        measured = [row for row in rows if row["metrics"]]
+        diverged = len(rows) - len(measured)
+        cells = [str(ranks.get(name, "")), f"`{name}`" + f" ({diverged} diverged)" * bool(diverged)]
+        cells += [mean(values(rows, first), first)]
+        cells += [mean([row["best"][first] for row in measured], first)]
+        cells += [mean(at_images(measured, count, first), first) for count in plan.images]
+        lines.append([*cells, *costs(rows, measured), health(measured)])
+    for kind, what in ANCHORS.items():
+        lines.append(["", what, anchor(groups, first, kind), *[""] * (len(columns) - 3)])
+    return table(columns, lines)
 
 
-def line(
-    plan: Plan, name: str, rows: list[Figures], place: Rank | None, first: str, names: list[str]
-) -> list[str]:
-    """A recipe's line."""
-    measured = [row for row in rows if row["metrics"]]
-    diverged = len(rows) - len(measured)
-    cells = [str(place or ""), f"`{name}`" + (f" ({diverged} diverged)" if diverged else "")]
-    cells += [mean(values(rows, first), first)]
-    cells += [mean([row["best"][first] for row in measured], first)]
-    cells += [mean(at_images(measured, count, first), first) for count in plan.images]
-    cells += [mean(values(rows, metric), metric) for metric in names]
-    seen = [row["images_seen"] for row in rows]
+def costs(rows: Sequence[Figures], measured: Sequence[Figures]) -> list[str]:
+    """Images seen, images a second, weights of both networks."""
     rates = [row["images_seen"] / row["seconds"] for row in rows if row["seconds"]]
-    weights = f"{sum(measured[0]['parameters'].values()):,}" if measured else ""
-    told = sorted({verdict for row in measured for verdict in row["verdicts"]})
     return [
-        *cells,
-        f"{statistics.fmean(seen):,.0f}",
+        f"{statistics.fmean(row['images_seen'] for row in rows):,.0f}",
         f"{statistics.fmean(rates):,.0f}" if rates else "",
-        weights,
-        ", ".join(told),
+        f"{sum(measured[0]['parameters'].values()):,}" if measured else "",
     ]
 
 
-def anchors(
-    columns: list[str], measured: Figures, kind: str, first: str, names: list[str]
-) -> list[str]:
-    """The line of a perfect or a useless generator."""
-    what = {"floor": "*real images*", "ceiling": "*noise, or copies*"}[kind]
-    entries = {name: measured["metrics"].get(name, {}).get(kind) for name in (first, *names)}
-    cells = {name: mean([value], name) for name, value in entries.items() if value is not None}
-    known = {f"{first}, last": cells.get(first, ""), "recipe": what, **cells}
-    return [known.get(column, "") for column in columns]
+def health(measured: Sequence[Figures]) -> str:
+    """The doctor's verdicts, and how many seeds had each."""
+    told = Counter(verdict for row in measured for verdict in row["verdicts"])
+    return ", ".join(f"{verdict} ({count})" for verdict, count in told.most_common())
+
+
+def qualities(plan: Plan, groups: dict[str, list[Figures]], order: list[str]) -> str:
+    """Everything else that was measured of the end."""
+    rows = [row for name in order for row in groups[name]]
+    names = dict.fromkeys(name for row in rows for name in row["metrics"])
+    names.pop(plan.rank_by, None)
+    lines = [
+        [f"`{name}`", *(mean(values(groups[name], metric), metric) for metric in names)]
+        for name in order
+    ]
+    for kind, what in ANCHORS.items():
+        lines.append([what, *(anchor(groups, metric, kind) for metric in names)])
+    return table(["recipe", *names], lines)
+
+
+def anchor(groups: dict[str, list[Figures]], name: str, kind: str) -> str:
+    """What a perfect or a useless generator has."""
+    rows = [row for found in groups.values() for row in found]
+    known = (row["metrics"].get(name, {}).get(kind) for row in rows)
+    return mean([value for value in known if value is not None][:1], name)
+
+
+def published(plan: Plan, groups: dict[str, list[Figures]]) -> str:
+    told = [[f"`{name}`", said] for name, said in plan.published.items() if name in groups]
+    if not told:
+        return ""
+    return f"Published, by another ruler each:\n\n{table(['recipe', 'figure'], told)}"
 
 
 def at_images(rows: Sequence[Figures], count: int, first: str) -> list[float]:
