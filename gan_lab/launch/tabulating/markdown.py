@@ -95,7 +95,9 @@ def scores(
         diverged = len(rows) - len(measured)
         cells = [str(ranks.get(name, "")), f"`{name}`" + f" ({diverged} diverged)" * bool(diverged)]
         cells += [mean(values(rows, first), first)]
-        cells += [mean([row["best"][first] for row in measured], first)]
+        cells += [
+            mean([found for row in measured if (found := row["best"][first]) is not None], first)
+        ]
         cells += [mean(at_images(measured, count, first), first) for count in plan.images]
         lines.append([*cells, *costs(rows, measured), health(measured)])
     for kind, what in ANCHORS.items():
@@ -150,7 +152,7 @@ def published(plan: Plan, groups: dict[str, list[Figures]]) -> str:
 def at_images(rows: Sequence[Figures], count: int, first: str) -> list[float]:
     """The curve's figure after so many images, of the runs that got there."""
     points = [point for row in rows for point in row["curve"] if point["at"] == f"images_{count}"]
-    return [point[first] for point in points if first in point]
+    return [point[first] for point in points if math.isfinite(point.get(first, math.nan))]
 
 
 def mean(found: Sequence[float], name: str) -> str:
@@ -185,7 +187,10 @@ def equal_times(plan: Plan, groups: dict[str, list[Figures]], order: list[str]) 
     lines = []
     for name in order:
         points = [point for row in groups[name] for point in row["curve"]]
-        found = ([p[first] for p in points if p["at"] == moment] for moment in moments)
+        found = (
+            [p[first] for p in points if p["at"] == at and math.isfinite(p[first])]
+            for at in moments
+        )
         lines.append([f"`{name}`", *(mean(values, first) for values in found)])
     note = (
         f"{first} on the way, {plan.curve_images:,} images a point (a recipe that lowers its rate "

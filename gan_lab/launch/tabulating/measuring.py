@@ -1,6 +1,7 @@
 """What a finished run is worth: its curve, its end by the full protocol, its size, its health."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def measure(folder: Path, how: Figures) -> Figures:
     points.append(point(last, curve, read_result(folder)))
     points.sort(key=lambda entry: entry["seconds"])
     end = evaluate(last, how)
-    best = min(points, key=lambda entry: entry["chosen_by"])
+    best = min(points, key=lambda entry: (math.isnan(entry["chosen_by"]), entry["chosen_by"]))
     return {
         "how": how,
         "metrics": end["metrics"],

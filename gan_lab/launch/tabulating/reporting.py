@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,11 @@ def read(job: Job, plan: Plan) -> Figures | None:
         return None
     kept = {key: result[key] for key in ("status", "images_seen", "seconds", "precision")}
     row: Figures = {"recipe": job.recipe, "seed": job.seed, **kept, "metrics": {}, "curve": []}
-    return {**row, **measured} if measured and status == "finished" else row
+    if measured is None or status != "finished":
+        return row
+    # JSON has no word for what is not a number, as the KL of a run that hits no mode.
+    curve = [{k: math.nan if v is None else v for k, v in p.items()} for p in measured["curve"]]
+    return {**row, **measured, "curve": curve}
 
 
 def run_rows(rows: Sequence[Figures]) -> list[Figures]:

@@ -130,8 +130,8 @@ def finish(job: Job, plan: Plan, threads: int, children: "Children") -> tuple[bo
 
 def describe(folder: Path, plan: Plan) -> str:
     measured = read_measured(folder, plan) or {}
-    value = measured.get("metrics", {}).get(plan.rank_by, {}).get("value", float("nan"))
-    return f"{plan.rank_by} {value:.3g}"
+    value = measured.get("metrics", {}).get(plan.rank_by, {}).get("value")
+    return f"{plan.rank_by} {'not a number' if value is None else format(value, '.3g')}"
 
 
 class Children:
