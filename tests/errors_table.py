@@ -499,6 +499,19 @@ DOCTOR = {
     "run=RUN output=HERE/x.txt": "output=HERE/x.txt must be named FILE.json",
     "run=RUN output=HERE/file/x.json": "cannot be written below HERE/file; choose another place",
 }
+BENCH_ZOO = {  # `output` is empty, so nothing is found finished
+    "table=gone output=HERE/out": "table=gone is not an option; use one of: data_size, long",
+    "output=HERE/file/out": "output=HERE/file/out cannot be written below HERE/file",
+    "output=HERE/out only=[gone]": "only=['gone'] must be of the table's ['dcgan_mnist'",
+    "output=HERE/out table.seeds=[]": "table.seeds=[] must be different whole numbers, from 0 up",
+    "output=HERE/out table.seconds=0": "table.seconds=0.0 must be above 0, or null for epochs",
+    "output=HERE/out table.rank_by=beauty": "table.rank_by=beauty must be one of table.metrics",
+    "output=HERE/out table.metrics=[fad]": "unknown metrics ['fad']; choose among fid",
+    "output=HERE/out jobs=0": "jobs=0 must be at least 1, or null",
+    "output=HERE/out threads=many": "threads",
+    "output=HERE/out train=false document=null": "holds no finished run of this table",
+    "output=HERE/out table.recipes.lsgan_mnist=[experiment=gone]": "experiment=gone is not an",
+}
 BENCHMARK = {
     "": "task= is missing; it takes one of speedrun, step, scaling",
     "task=race": "task=race must be one of speedrun, step, scaling",
@@ -534,6 +547,7 @@ CASES = [
     *IMAGE_FILES,
     *settings("train_features", FEATURES),
     *settings("doctor", DOCTOR),
+    *settings("bench_zoo", BENCH_ZOO),
     *settings("benchmark", BENCHMARK),
     *PACKAGES,
     *(case for program in PROGRAMS for case in settings(program, EVERYWHERE)),

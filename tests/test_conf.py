@@ -19,7 +19,7 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "data"))
+GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "data", "table"))
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
 PROGRAMS = sorted(path.stem for path in CONF.glob("*.yaml"))
 EXPERIMENTS = options("experiment")
