@@ -13,10 +13,10 @@ from gan_lab import RunError, UserError
 from gan_lab.launch.drawing import check_place
 from gan_lab.launch.messages import flatten
 from gan_lab.launch.runs import read_result, require_run, write_text
-from gan_lab.training.callbacks.metrics_csv import read_rows
 from gan_lab.training.diagnosis import diagnose
 from gan_lab.training.health_record import read_record
 from gan_lab.training.history import History
+from gan_lab.training.rows import read_rows
 from gan_lab.training.verdicts import Diagnosis
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from gan_lab import RunError, UserError
 from gan_lab.objectives.losses import NonSaturating
 from gan_lab.training import checkpoint
-from gan_lab.training.callbacks.metrics_csv import read_rows
 from gan_lab.training.callbacks.samples import mark_after, thin
 from gan_lab.training.ema import EMA, average_of
 from gan_lab.training.measures import Stopwatch, of_gradients, of_logits
+from gan_lab.training.rows import read_rows
 from gan_lab.training.sampling import draw_latents, generate_images, truncate
 from gan_lab.training.schedules import Constant, Cosine, Linear
 

@@ -22,7 +22,7 @@ from gan_lab.launch.benchmarking.trials import QUIET, compose, fit
 from gan_lab.launch.schema import build
 from gan_lab.metrics.features import load_extractor
 from gan_lab.metrics.fidelity import fid
-from gan_lab.training.callbacks.metrics_csv import read_rows
+from gan_lab.training.rows import read_rows
 from gan_lab.training.sampling import generate_images
 
 WARMUP = 8

@@ -13,7 +13,6 @@ from gan_lab import UserError
 from gan_lab.metrics.health import motion, reversal, total_variation
 from gan_lab.training import budget
 from gan_lab.training.callbacks.checkpoints import stopped_by_signal
-from gan_lab.training.callbacks.metrics_csv import read_rows
 from gan_lab.training.callbacks.samples import Samples, mark_after
 from gan_lab.training.diagnosis import diagnose
 from gan_lab.training.health_record import HealthRecord, log_text, say
@@ -21,6 +20,7 @@ from gan_lab.training.history import History
 from gan_lab.training.measures import Diverged, emit, require_finite
 from gan_lab.training.module import GAN
 from gan_lab.training.probe import Probe
+from gan_lab.training.rows import read_rows
 from gan_lab.training.verdicts import Diagnosis, Verdict
 
 FIRST = 4_000  # images seen at the first probe

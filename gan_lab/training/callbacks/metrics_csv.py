@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from gan_lab import RunError
 from gan_lab.training import storage
+from gan_lab.training.rows import read_rows
 
 PLACE = ("images_seen", "epoch")
 
@@ -115,13 +116,3 @@ class MetricsCSV(Callback):
             writer.writeheader()
         writer.writerows(rows)
         return buffer.getvalue().encode()
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """All whole rows of a metrics file; a last line cut short by a crash is left out."""
-    if not path.is_file():
-        return []
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(io.StringIO(whole, newline="")))
-    return [row for row in rows if None not in row.values() and row.get("images_seen")]
