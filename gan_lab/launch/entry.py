@@ -6,7 +6,8 @@ makes the run folder first); everything that Hydra's own flags ask for is left t
 
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab import RunError, UserError
 from gan_lab.launch import messages, plugins, sweeps, trust
+from gan_lab.launch.multirun import Multirun, failed_since
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
 
 Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides
@@ -31,18 +33,29 @@ CONF = next(
 _config_dir: ContextVar[str | None] = ContextVar("config_dir", default=None)  # of --config-dir
 
 
-def program(name: str, task: Task, text: str | None) -> Callable[[], None]:
-    """Return the `main` of a program whose config is conf/NAME.yaml and whose help is `text`."""
+def program(
+    name: str, task: Task, text: str | None, short: Mapping[str, str] | None = None
+) -> Callable[[], None]:
+    """Return the `main` of a program whose config is conf/NAME.yaml and whose help is `text`.
+
+    `short` has keys that stand for longer ones on the command line: Hydra takes a key that is also
+    the name of a group in conf/, like `experiment`, for a choice in that group.
+    """
 
     def main() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of Hydra's printer
-        arguments = sys.argv[1:]
+        arguments = sys.argv[1:] = [in_full(argument, short or {}) for argument in sys.argv[1:]]
         if {"-h", "--help"} & set(arguments):
             print(messages.help_text(name, text or "", CONF))
             return
         sys.exit(guarded(name, task, arguments))
 
     return main
+
+
+def in_full(argument: str, short: Mapping[str, str]) -> str:
+    key, equals, value = argument.partition("=")
+    return f"{short.get(key, key)}{equals}{value}"
 
 
 def guarded(name: str, task: Task, arguments: list[str]) -> int:
@@ -83,8 +96,8 @@ def compose_run(name: str, overrides: list[str]) -> tuple[DictConfig, Path]:
     """Compose conf/NAME.yaml with the overrides; return it with the folder that it names."""
     register_resolvers()
     GlobalHydra.instance().clear()
-    if (more := _config_dir.get()) and not any("hydra.searchpath" in o for o in overrides):
-        overrides = [*overrides, f"hydra.searchpath=['file://{Path(more).absolute()}']"]
+    if not any("hydra.searchpath" in o for o in overrides):
+        overrides = [*overrides, *search_path()]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name=name):
         config = compose(name, overrides=overrides, return_hydra_config=True)
     folder = Path(config.hydra.run.dir)
@@ -94,44 +107,57 @@ def compose_run(name: str, overrides: list[str]) -> tuple[DictConfig, Path]:
     return config, folder
 
 
+def search_path() -> list[str]:
+    """The override by which another process finds the configs of --config-dir, too."""
+    more = _config_dir.get()
+    return [f"hydra.searchpath=['file://{Path(more).absolute()}']"] if more else []
+
+
 def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
     """Hand over to `hydra.main`: multirun, --cfg, --info, shell completion, --config-dir."""
-    multirun = bool({"-m", "--multirun"} & set(arguments))
     register_resolvers()
     # No config has the key `trusted`, so that no file can set it; Hydra has to be told to add it.
     sys.argv[1:] = [f"++{a}" if a.startswith("trusted=") else a for a in sys.argv[1:]]
     vouched = [a for a in arguments if trust.vouches(a)]
     arguments = [a for a in arguments if not trust.vouches(a)]
-    if multirun:
-        name_jobs_by(sweeps.swept_keys(arguments))
-        sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
-        GlobalHydra.instance().clear()
-    failed: list[str] = []
+    sweep = None
+    if {"-m", "--multirun"} & set(arguments):
+        sweep = prepare_multirun(name, arguments, vouched)
 
     @hydra_main(version_base="1.3", config_path=str(CONF), config_name=name)
     def job(config: DictConfig) -> Any:
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
+        # A file can write into Hydra's list of overrides: trust comes from the command alone.
+        overrides = [o for o in hydra.overrides.task if not trust.vouches(o)]
+        with trust.from_command(vouched):
+            if sweep is not None:
+                return sweep.run(task, config, folder, overrides)
+            return task(config, folder, overrides)
 
-        def run() -> Any:
-            if multirun:
-                sweeps.refuse_ranks(config)
-            # A file can write into Hydra's list of overrides: trust comes from the command alone.
-            overrides = [o for o in hydra.overrides.task if not trust.vouches(o)]
-            with trust.from_command(vouched):
-                return task(config, folder, overrides)
-
-        return sweeps.run_job(run, folder, CONF, failed) if multirun else run()
-
+    started = time.time()
     # Hydra reads sys.argv and ignores what `job` is called with.
     try:
         with trust.from_command(vouched), plugins.checked(arguments):
             job()
-    except sweeps.JobFailed:
-        count = f"{len(failed)} " if failed else ""
-        print(f"error: {count}failed jobs: {', '.join(failed)}", file=sys.stderr)
+    except sweeps.JobFailed as error:
+        failed = failed_since(started, Path(str(error)))
+        print(f"error: {len(failed)} failed jobs: {', '.join(failed)}", file=sys.stderr)
         return 1
     return 0
+
+
+def prepare_multirun(name: str, arguments: list[str], vouched: list[str]) -> Multirun:
+    """Refuse a multirun that no job could do; else what its jobs are told."""
+    name_jobs_by(sweeps.swept_keys(arguments))
+    sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
+    GlobalHydra.instance().clear()
+    further = tuple(a.lstrip("+") for a in (*vouched, *search_path()))
+    return Multirun(sweeps.count_jobs(arguments), further, compose_training, CONF)
+
+
+def compose_training(overrides: list[str]) -> DictConfig:
+    return compose_run("train", overrides)[0]
 
 
 def require(config: DictConfig, key: str, allowed: str) -> Any:

@@ -85,3 +85,17 @@ def sign(handle: int) -> None:
         os.write(handle, text.encode())
     except OSError:
         return  # a full disk: the lock holds, its owner stays unnamed
+
+
+def holder(folder: Path) -> str | None:
+    """Who trains in the folder now; None where nobody does, or nothing tells."""
+    try:
+        handle = os.open(folder / NAME, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        if lock(handle):
+            return None
+        return os.read(handle, 1000).decode(errors="replace").strip() or "another process"
+    finally:
+        os.close(handle)

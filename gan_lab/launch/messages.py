@@ -16,6 +16,10 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_lab import UserError
 
+PLUGINS = {  # options that a package brings -> our extra that installs it
+    f"hydra/launcher={name}": "sweeps" for name in ("joblib", "submitit_local", "submitit_slurm")
+}
+
 
 def explain(error: BaseException, conf: Path) -> str | None:
     """Say what the user can do about `error`; None where it is a defect of ours."""
@@ -45,6 +49,8 @@ def unknown_option(error: MissingConfigException) -> str:
     if not options:
         return f"no config '{error.missing_cfg_file}' exists; see --help for the groups"
     hint = did_you_mean(option, options)
+    if (extra := PLUGINS.get(f"{group}={option}")) is not None:
+        hint += f", or pip install 'gan_lab[{extra}]'"
     return f"{group}={option} is not an option; use one of: {', '.join(options)}{hint}"
 
 

@@ -17,6 +17,7 @@ from gan_lab.launch.messages import flatten
 from gan_lab.training.storage import clear_partials
 
 RUN_DIR = "GAN_LAB_RUN_DIR"  # tells the ranks that a run starts where its folder is
+MODE_METRICS = ("mode_misses", "mode_kl")
 BUDGET = ("trainer.max_epochs", "trainer.max_time")
 
 
@@ -145,6 +146,11 @@ def extend_budget(config: DictConfig, before: DictConfig, after: DictConfig) -> 
     return bool(changed)
 
 
+def budget_in(overrides: list[str]) -> list[str]:
+    """Those overrides that say how long a run is."""
+    return [text for text in overrides if text.lstrip("+").partition("=")[0] in BUDGET]
+
+
 def size(budget: Any) -> float:
     """Epochs or seconds; infinite where there is no such bound."""
     if budget is None:
@@ -172,6 +178,13 @@ def read_result(folder: Path) -> dict[str, Any]:
         return json.loads((folder / "result.json").read_text())
     except (OSError, ValueError):
         return {}
+
+
+def metric_name(result: dict[str, Any]) -> str:
+    """What `metric` stands for in this run: fid, or what is counted where modes are known."""
+    best = result.get("best") or {}
+    same = [key for key in best if best[key] == result.get("metric") and key != "images_seen"]
+    return next((key for key in (*MODE_METRICS, *same) if key in same), "metric")
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

@@ -1,16 +1,13 @@
-"""A multirun from the inside: what varies, what can be refused before it starts, failed jobs."""
+"""A multirun before it starts: what varies, how many jobs that makes, what can be refused."""
 
-import sys
+import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 
-from gan_lab import RunError, UserError
-from gan_lab.launch import messages
+from gan_lab import UserError
 
 
 class JobFailed(RuntimeError):
@@ -42,6 +39,19 @@ def swept_keys(arguments: list[str]) -> list[str]:
     return [o.key_or_group for o in parse(arguments) if o.is_sweep_override()]
 
 
+def count_jobs(arguments: list[str]) -> int | None:
+    """How many jobs the values on the command line make; None where Hydra alone can tell."""
+    try:
+        sizes = {
+            o.key_or_group: len(list(o.sweep_string_iterator()))
+            for o in parse(arguments)
+            if o.is_sweep_override()
+        }
+    except Exception:  # a glob, which needs all configs
+        return None
+    return math.prod(sizes.values())
+
+
 def check(name: str, arguments: list[str], compose: Callable[[list[str]], Any]) -> None:
     """Refuse a multirun none of whose jobs could be composed, with the message of the first."""
     overrides = parse(arguments)
@@ -49,34 +59,16 @@ def check(name: str, arguments: list[str], compose: Callable[[list[str]], Any]) 
     fixed = [str(override.input_line) for override in single]
     config, _ = compose(fixed)
     trainer = config.get("trainer") or {}
-    if trainer.get("devices") not in (None, "auto", 1) or trainer.get("num_nodes", 1) != 1:
+    if trainer.get("num_nodes", 1) != 1:
         raise UserError(
-            f"trainer.devices={trainer.get('devices')}: several ranks inside a multirun would "
-            "each run the whole sweep; use trainer.devices=1, or start each job by itself"
+            f"trainer.num_nodes={trainer.get('num_nodes')}: a job of a multirun trains on one "
+            "machine; use trainer.num_nodes=1, or start each job by itself"
         )
     for override in overrides:
         if override.is_sweep_override():
             key = override.get_key_element()
             values = list(override.sweep_string_iterator())
             compose_any([[*fixed, f"{key}={value}"] for value in values], compose)
-
-
-def refuse_ranks(config: DictConfig) -> None:
-    """One job is one process here: its ranks would each start the whole sweep.
-
-    Raises:
-        UserError: where the job asks for several devices or nodes.
-    """
-    if "trainer" not in config:
-        return
-    from gan_lab.launch import hardware
-
-    ranks = hardware.count_devices(dict(config.trainer)) * config.trainer.num_nodes
-    if ranks > 1:
-        raise UserError(
-            f"trainer.devices={config.trainer.devices}: several ranks inside a multirun would each "
-            "run the whole sweep; use trainer.devices=1, or start each job by itself"
-        )
 
 
 def hydra_key(override: Override) -> bool:
@@ -92,16 +84,3 @@ def compose_any(candidates: list[list[str]], compose: Callable[[list[str]], Any]
         except Exception as error:
             errors.append(error)
     raise errors[0]
-
-
-def run_job(task: Callable[[], Any], folder: Path, conf: Path, failed: list[str]) -> Any:
-    """Run one job; say at once why it failed and let the sweep go on."""
-    try:
-        return task()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except Exception as error:
-        text = str(error) if isinstance(error, RunError) else messages.explain(error, conf)
-        failed.append(folder.name)
-        print(f"job {folder.name} failed: {text or repr(error)}", file=sys.stderr)
-        raise JobFailed(folder.name) from error

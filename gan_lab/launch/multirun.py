@@ -1,0 +1,215 @@
+"""The jobs of `train -m`: left where they are finished, continued where they were cut short.
+
+Under Hydra's own launcher a job is trained in this process, which imports everything once. A job of
+several ranks, and those of launchers that run several at once, get a process of their own and a
+share of the machine.
+"""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lab import RunError, UserError
+from gan_lab.launch import lock, messages, runs, shares
+from gan_lab.launch.jobs import Job, has_begun
+from gan_lab.launch.sweeps import JobFailed
+
+Task = Callable[[DictConfig, Path, list[str]], Any]
+Done = tuple[Any, str]  # what the job returns, and how it went
+FAILURE = "failure.json"  # in the folder of a job that failed: why
+FAREWELL = 60.0  # seconds for a training to save and end
+AT_ONCE: dict[str, Callable[[DictConfig], int | None]] = {
+    "BasicLauncher": lambda launcher: None,  # one after the other
+    "JoblibLauncher": lambda launcher: shares.joblib_jobs(launcher.n_jobs),
+    "LocalLauncher": lambda launcher: len(shares.list_gpus()) or shares.count_cores(),
+}
+
+
+@dataclass(frozen=True)
+class Multirun:
+    """What all jobs are told; it goes with them to other processes.
+
+    Args:
+        total: number of jobs, where that is known beforehand.
+        further: overrides that a process of its own needs besides the job's.
+        compose: overrides of `train` -> their config.
+        conf: where the configs are.
+    """
+
+    total: int | None
+    further: tuple[str, ...]
+    compose: Callable[[list[str]], DictConfig]
+    conf: Path
+
+    def run(self, task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Any:
+        """Run one job and say in a line how it went.
+
+        Raises:
+            JobFailed: where it did; why is said and kept in its folder. The others go on.
+        """
+        number = HydraConfig.get().job.num + 1
+        title = f"[{number}/{self.total or '?'}] {folder.name}"
+        work = self.train if "trainer" in config else call
+        try:
+            value, text = work(task, config, folder, overrides)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except Exception as error:
+            said = str(error) if isinstance(error, RunError) else messages.explain(error, self.conf)
+            record_failure(folder, overrides, said or repr(error))
+            print(f"{title}: failed: {said or repr(error)}", file=sys.stderr, flush=True)
+            raise JobFailed(str(folder)) from error
+        print(f"{title}: {text}", flush=True)
+        return value
+
+    def train(self, task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Done:
+        """Train, or go on, or leave what is finished."""
+        wait_for_others(folder)
+        begun = has_begun(folder)
+        if begun and not self.grows(folder, overrides):
+            result = runs.read_result(folder)
+            if result.get("status") == "finished":
+                return result.get("metric"), ", ".join(["finished before", *score(result)])
+            if result.get("status") == "diverged":
+                raise RunError(f"it diverged before; remove {folder} to train it again")
+        (folder / FAILURE).unlink(missing_ok=True)
+        started = time.monotonic()
+        if at_once() is None and ranks(config) <= 1:
+            value = here(task, config, folder, overrides, begun)
+        else:
+            value = self.apart(config, folder, overrides)
+        seconds = f"{time.monotonic() - started:.0f} s"
+        return value, ", ".join(["finished", *score(runs.read_result(folder)), seconds])
+
+    def grows(self, folder: Path, overrides: list[str]) -> bool:
+        """Whether the run in the folder is given a larger budget.
+
+        Raises:
+            UserError: where it was made with other settings.
+        """
+        try:
+            command = list(OmegaConf.load(folder / "overrides.yaml").command)
+            config = cast(DictConfig, OmegaConf.load(folder / "config.yaml"))
+            return runs.extend_budget(config, self.compose(command), self.compose(overrides))
+        except UserError as error:
+            raise UserError(
+                f"{folder} holds a run with other settings; choose another hydra.sweep.dir, or "
+                f"remove it: {error}"
+            ) from error
+
+    def apart(self, config: DictConfig, folder: Path, overrides: list[str]) -> Any:
+        """Train in a process of its own, on its share of the machine.
+
+        Raises:
+            UserError, RunError: what that process says.
+        """
+        jobs = min(at_once() or 0, self.total or sys.maxsize)
+        with shares.shared(folder.parent / ".places", jobs, ranks(config)) as environment:
+            job = Job(folder, [*overrides, *self.further], environment)
+            status = follow(job)
+        if status == 0:
+            return runs.read_result(folder).get("metric")
+        if status in (1, 2):
+            raise (UserError if status == 2 else RunError)(job.reason())
+        raise RunError(f"it was cut short (exit status {status}); the same command goes on with it")
+
+
+def call(task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Done:
+    """What is no training is done again each time."""
+    started = time.monotonic()
+    value = task(config, folder, overrides)
+    return value, f"done, {time.monotonic() - started:.0f} s"
+
+
+def here(task: Task, config: DictConfig, folder: Path, overrides: list[str], begun: bool) -> Any:
+    """Train in this process."""
+    if begun:
+        config = deepcopy(config)
+        OmegaConf.update(config, "resume", str(folder))
+        overrides = [f"resume={folder}", *runs.budget_in(overrides)]
+    return task(config, folder, overrides)
+
+
+def follow(job: Job) -> int:
+    """Wait for its end; what ends us ends it in good order."""
+    unhandled = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # Slurm's launcher has its own
+    if unhandled:
+        signal.signal(signal.SIGTERM, terminate)
+    try:
+        while (status := job.poll()) is None:
+            time.sleep(0.1)
+        return status
+    except BaseException:
+        job.stop()
+        job.wait(FAREWELL)
+        raise
+    finally:
+        if unhandled:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def wait_for_others(folder: Path) -> None:
+    """Let a training that goes on in the folder end: another command's, or an orphan."""
+    told = False
+    while (owner := lock.holder(folder)) is not None:
+        if not told:
+            print(f"{folder.name}: waiting for {owner}, who trains it", flush=True)
+        told = True
+        time.sleep(0.5)
+
+
+def at_once() -> int | None:
+    """How many jobs the launcher runs here at a time: None for one, in this very process.
+
+    0 where it is not for us to divide the machine, as under Slurm.
+    """
+    launcher = HydraConfig.get().launcher
+    kind = str(launcher._target_).rpartition(".")[2]
+    return AT_ONCE.get(kind, lambda _: 0)(launcher)
+
+
+def ranks(config: DictConfig) -> int:
+    """The processes of one training on this machine."""
+    if at_once() is not None:  # without torch, which this process does not need
+        asked = config.trainer.devices
+        return asked if isinstance(asked, int) and asked > 0 else 1
+    from gan_lab.launch import hardware
+
+    return hardware.count_devices(dict(config.trainer))
+
+
+def score(result: dict[str, Any]) -> list[str]:
+    """`FID 3.2`, where something was measured."""
+    value = result.get("metric")
+    if not isinstance(value, (int, float)):
+        return []
+    name = runs.metric_name(result)
+    return [f"{'FID' if name == 'fid' else name} {value:.4g}"]
+
+
+def record_failure(folder: Path, overrides: list[str], reason: str) -> None:
+    text = json.dumps({"job": folder.name, "reason": reason, "overrides": overrides}, indent=2)
+    try:
+        runs.write_text(folder / FAILURE, text + "\n")
+    except OSError as error:
+        print(f"warning: cannot write {folder / FAILURE}: {error.strerror}", file=sys.stderr)
+
+
+def failed_since(moment: float, job: Path) -> list[str]:
+    """The names of all jobs beside this one that failed since."""
+    found = [p for p in job.parent.glob(f"*/{FAILURE}") if p.stat().st_mtime >= moment]
+    return sorted({job.name, *(path.parent.name for path in found)})

@@ -1,0 +1,276 @@
+"""`train -m`: what is missing is run, what was cut short goes on, what is finished is left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lab.launch.entry import compose_run, guarded
+from gan_lab.launch.jobs import Job
+from gan_lab.launch.lock import Lock
+from gan_lab.launch.plugins import KNOWN
+from gan_lab.launch.shares import joblib_jobs, list_gpus, share, shared
+from tests import play_training
+from tests.conftest import tiny
+from tests.test_train import wait_for
+
+RATES = "optimizer.generator.lr=1e-4,4e-4"
+NAMES = ["generator.lr_1e-4", "generator.lr_4e-4"]
+
+
+class Trainer:
+    """In the place of `train`: leaves what it would leave, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def __call__(self, config: DictConfig, folder: Path, overrides: list[str]) -> float:
+        self.asked.append((folder.name, overrides))
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
+        if config.resume is None:
+            history = {"command": overrides, "resumed": []}
+            (folder / "overrides.yaml").write_text(OmegaConf.to_yaml(history))
+        metric = config.optimizer.generator.lr * 1e4
+        ended = {"status": "finished", "metric": metric, "best": {"fid": metric}}
+        (folder / "result.json").write_text(json.dumps(ended))
+        return float(metric)
+
+    @property
+    def jobs(self) -> list[str]:
+        asked, self.asked = [name for name, _ in self.asked], []
+        return asked
+
+
+@pytest.fixture
+def trainer() -> Trainer:
+    return Trainer()
+
+
+@pytest.fixture
+def sweep(trainer: Trainer, tmp_path: Path, monkeypatch) -> Callable[..., int]:
+    """Run a multirun in this process, into tmp_path/sweep."""
+
+    def run(*overrides: str) -> int:
+        given = ["-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", "data=fake", *overrides]
+        monkeypatch.setattr(sys, "argv", ["gan-train", *given])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        return guarded("train", trainer, given)
+
+    return run
+
+
+def test_only_what_is_missing_is_run(sweep, trainer: Trainer, capsys) -> None:
+    assert sweep(RATES) == 0
+    assert trainer.jobs == NAMES
+    assert "[1/2] generator.lr_1e-4: finished, FID 1, 0 s" in capsys.readouterr().out
+    assert sweep(f"{RATES},2e-3") == 0
+    assert trainer.jobs == ["generator.lr_2e-3"]
+    out = capsys.readouterr().out
+    assert "[2/3] generator.lr_4e-4: finished before, FID 4" in out
+    assert "[3/3] generator.lr_2e-3: finished, FID 20" in out
+
+
+def test_what_was_cut_short_goes_on(sweep, trainer: Trainer, tmp_path: Path) -> None:
+    assert sweep(RATES, "seed=1") == 0
+    trainer.asked.clear()
+    (tmp_path / "sweep" / NAMES[1] / "result.json").unlink()
+    assert sweep(RATES, "seed=1") == 0
+    ((name, overrides),) = trainer.asked
+    assert name == NAMES[1]
+    assert overrides == [f"resume={tmp_path / 'sweep' / NAMES[1]}"]
+    config = OmegaConf.load(tmp_path / "sweep" / NAMES[1] / "config.yaml")
+    assert config.resume == str(tmp_path / "sweep" / NAMES[1])
+
+
+def test_half_a_beginning_is_begun_again(sweep, trainer: Trainer, tmp_path: Path) -> None:
+    job = tmp_path / "sweep" / NAMES[0]
+    job.mkdir(parents=True)
+    (job / "config.yaml").write_text("name: x\n")
+    assert sweep(RATES) == 0
+    assert trainer.jobs == NAMES
+
+
+def test_a_larger_budget_lets_finished_jobs_go_on(sweep, trainer: Trainer) -> None:
+    assert sweep(RATES, "trainer.max_epochs=2") == 0
+    assert trainer.jobs == NAMES
+    assert sweep(RATES, "trainer.max_epochs=3") == 0
+    assert [overrides[1:] for _, overrides in trainer.asked] == [["trainer.max_epochs=3"]] * 2
+
+
+def test_other_settings_are_refused(sweep, trainer: Trainer, tmp_path, status_and_message) -> None:
+    assert sweep(RATES) == 0
+    trainer.asked.clear()
+    status, message = status_and_message(sweep, RATES, "seed=1")
+    assert status == 1
+    assert trainer.jobs == []
+    assert f"{tmp_path / 'sweep' / NAMES[0]} holds a run with other settings" in message
+    assert "seed: 0 -> 1" in message
+    assert message.splitlines()[-1] == f"error: 2 failed jobs: {', '.join(NAMES)}"
+
+
+def test_failures_are_said_kept_and_passed_over(sweep, trainer, tmp_path, monkeypatch, capsys):
+    train = Trainer.__call__
+
+    def refuse_one(self: Trainer, config: DictConfig, folder: Path, overrides: list[str]) -> Any:
+        from gan_lab import UserError
+
+        if config.optimizer.generator.lr == 1e-4:
+            raise UserError("too slow; use more")
+        return train(self, config, folder, overrides)
+
+    monkeypatch.setattr(Trainer, "__call__", refuse_one)
+    assert sweep(RATES) == 1
+    assert "[1/2] generator.lr_1e-4: failed: too slow; use more" in capsys.readouterr().err
+    failure = tmp_path / "sweep" / NAMES[0] / "failure.json"
+    assert json.loads(failure.read_text())["reason"] == "too slow; use more"
+    assert (tmp_path / "sweep" / NAMES[1] / "result.json").exists()
+    monkeypatch.setattr(Trainer, "__call__", train)
+    assert sweep(RATES) == 0
+    assert not failure.exists()
+
+
+def test_a_diverged_job_is_not_run_again(sweep, trainer: Trainer, tmp_path, capsys) -> None:
+    assert sweep(RATES) == 0
+    trainer.asked.clear()
+    (tmp_path / "sweep" / NAMES[0] / "result.json").write_text('{"status": "diverged"}')
+    assert sweep(RATES) == 1
+    assert trainer.jobs == []
+    assert "failed: it diverged before; remove" in capsys.readouterr().err
+
+
+def test_a_job_waits_for_who_trains_it(sweep, trainer: Trainer, tmp_path, monkeypatch) -> None:
+    job = tmp_path / "sweep" / NAMES[0]
+    job.mkdir(parents=True)
+    other = Lock(job)
+    other.take()
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        other.release()
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert sweep(RATES) == 0
+    assert naps
+    assert trainer.jobs == NAMES
+
+
+def test_a_job_of_its_own_process(sweep, trainer: Trainer, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(Job, "command", play_training.command)
+    ranks = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
+    assert sweep("seed=666,1", *ranks, "optimizer.generator.lr=1e-2") == 1
+    assert trainer.jobs == []
+    said = capsys.readouterr()
+    assert "[1/2] seed_666: failed: diverged after 3 images" in said.err
+    assert "[2/2] seed_1: finished, FID 1, " in said.out
+    assert len(play_training.read(tmp_path / "sweep" / "seed_1")) == play_training.STEPS
+
+
+def test_a_machine_is_shared(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("gan_lab.launch.shares.count_cores", lambda: 8)
+    monkeypatch.setattr("gan_lab.launch.shares.list_gpus", lambda: ("3", "5", "7"))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert share(0, jobs=1) == {}
+    assert share(4, jobs=4) == {
+        "OMP_NUM_THREADS": "2",
+        "MKL_NUM_THREADS": "2",
+        "CUDA_VISIBLE_DEVICES": "5",
+    }
+    two = share(1, jobs=2, ranks=2)
+    assert (two["CUDA_VISIBLE_DEVICES"], two["OMP_NUM_THREADS"]) == ("7,3", "2")
+    assert [joblib_jobs(n) for n in (3, -1, -2)] == [3, 8, 7]
+
+
+def test_gpus_are_those_that_may_be_seen(monkeypatch) -> None:
+    for given, expected in (("0, 2", ("0", "2")), ("", ()), ("-1", ())):
+        list_gpus.cache_clear()
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+        assert list_gpus() == expected
+    list_gpus.cache_clear()
+
+
+def test_places_are_taken_in_turn(tmp_path: Path) -> None:
+    with shared(tmp_path, 2) as one, shared(tmp_path, 2) as two:
+        assert one["OMP_NUM_THREADS"] == two["OMP_NUM_THREADS"]
+        held = [p.name for p in sorted(tmp_path.iterdir())]
+        assert held == ["0.lock", "1.lock"]
+    with shared(tmp_path, 2), shared(tmp_path, 2):
+        pass  # they are free again
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "submitit_slurm"])
+def test_launchers_compose_and_are_known(launcher: str) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from gan_lab.launch.entry import CONF
+
+    compose_run("train", [])  # registers what our configs compute
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        config = compose("train", [f"hydra/launcher={launcher}"], return_hydra_config=True)
+    assert KNOWN.fullmatch(config.hydra.launcher._target_)
+
+
+def multirun(folder: Path, *overrides: str) -> list[str]:
+    command = [sys.executable, "-m", "gan_lab.train", "-m", f"hydra.sweep.dir={folder}"]
+    return [*command, *overrides]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=submitit_local"],
+    ],
+    ids=lambda given: given[0].split("=")[1],
+)
+def test_several_jobs_at_once(launcher: list[str], tmp_path: Path) -> None:
+    plugin = launcher[0].split("=")[1].split("_")[0]
+    pytest.importorskip(f"hydra_plugins.hydra_{plugin}_launcher", reason="gan_lab[sweeps]")
+    given = ["optimizer.generator.lr=1e-4,-1,4e-4", *launcher, *tiny("trainer.max_epochs=1")]
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    for again in (False, True):
+        done = subprocess.run(
+            multirun(tmp_path, *given), capture_output=True, text=True, timeout=300, env=environment
+        )
+        assert done.returncode == 1, done.stderr
+        assert "error: 1 failed jobs: generator.lr_-1" in done.stderr
+        assert "Traceback" not in done.stderr
+        for job in ("generator.lr_1e-4", "generator.lr_4e-4"):
+            result = json.loads((tmp_path / job / "result.json").read_text())
+            assert result["status"] == "finished"
+            log = (tmp_path / job / "train.log").read_text()
+            assert log.count("run: ") == 1, f"trained again: {again}"
+        failure = json.loads((tmp_path / "generator.lr_-1" / "failure.json").read_text())
+        assert "optimizer.generator.lr=-1 must be 0 (frozen) or more" in failure["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_that_was_ended_goes_on(number: int, tmp_path: Path) -> None:
+    given = tiny("trainer.max_epochs=60", "seed=0,1", "callbacks.checkpoints.minutes=0.003")
+    process = subprocess.Popen(
+        multirun(tmp_path, *given), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(tmp_path / "seed_0" / "checkpoints" / "last.ckpt", process)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == (143 if number == signal.SIGTERM else -9)
+    before = (tmp_path / "seed_0" / "metrics.csv").read_text().splitlines()
+    assert not (tmp_path / "seed_1").exists()
+    done = subprocess.run(multirun(tmp_path, *given), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "[2/2] seed_1: finished" in done.stdout
+    after = (tmp_path / "seed_0" / "metrics.csv").read_text().splitlines()
+    assert len(after) == len((tmp_path / "seed_1" / "metrics.csv").read_text().splitlines())
+    assert after[1] == before[1]
