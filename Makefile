@@ -9,7 +9,7 @@ MINUTES ?= 10
 TABLES ?= recipes stacked data_size long
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock audit train test check types format hooks results sweep soak tensorboard notebooks clean
+.PHONY: help setup lock audit train test check types format hooks results sweep search soak tensorboard notebooks clean
 
 help: ## explain the targets
 	@grep -E '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /: /' | awk -F': ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -70,8 +70,11 @@ hooks: $(READY) ## let git check what is staged before each commit (.pre-commit-
 results: $(READY) ## train and measure every recipe, hours; finished runs are not repeated; TABLES='recipes stacked data_size long'
 	@for table in $(TABLES); do $(BIN)/python -m gan_lab.bench_zoo table=$$table $(ARGS) || exit; done
 
-sweep: $(READY) ## a small multirun over learning rates, one minute each
-	$(BIN)/python -m gan_lab.train -m optimizer.generator.lr=3e-4,1e-3,3e-3 trainer.max_time=00:00:01:00 $(ARGS)
+sweep: $(READY) ## a small multirun over learning rates, a minute each; the same command goes on with it
+	$(BIN)/python -m gan_lab.train -m optimizer.generator.lr=3e-4,1e-3,3e-3 trainer.max_time=00:00:01:00 hydra.sweep.dir=runs/sweep $(ARGS)
+
+search: $(READY) ## let Optuna search for learning rates, a minute each; the same command goes on with it
+	$(BIN)/python -m gan_lab.sweep 'overrides=["trainer.max_time=00:00:01:00"]' $(ARGS)
 
 soak: $(READY) ## kill and resume runs at random for MINUTES=10, and compare what they leave with whole ones
 	$(BIN)/python benchmarks/soak.py minutes=$(MINUTES) $(ARGS)

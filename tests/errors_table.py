@@ -516,6 +516,53 @@ BENCHMARK = {
     "": "task= is missing; it takes one of speedrun, step, scaling",
     "task=race": "task=race must be one of speedrun, step, scaling",
 }
+SPACE = "+sweep.space.optimizer.generator.lr"
+SWEEP = {
+    "experiment=dcgan_mnst": "did you mean dcgan_mnist?",
+    "sweep=learning_rate": "did you mean learning_rates?",
+    "overrides=fast": "overrides=fast must be a list of key=value",
+    'overrides=["optimizer.generator.lr=1"]': "is what sweep.space varies; leave it out",
+    'overrides=["optimizer.generator.lrr=1"]': "did you mean optimizer.generator.lr?",
+    'overrides=["resume=RUN"]': "resume=RUN is the search's own business; leave it out",
+    'overrides=["trusted=[os]"]': "only the command line can say it; add trusted=[...] there",
+    'overrides=["--config-dir=HERE"]': "--config-dir=HERE names no setting; give a key as in",
+    "+sweep.space.resume.choices=[a,b]": "sweep.space.resume is the search's own business",
+    'sweep=penalty overrides=["penalty=r2"]': "penalty.r1.gamma is a setting of another option",
+    "sweep=penalty +sweep.space.seed=3": "sweep.space.seed=3 must be {low: 1e-4",
+    "+sweep.space.seed.choices=[]": "sweep.space.seed.choices=[] must be a list of different",
+    "+sweep.space.seed.choices=[1,1]": "must be a list of different values",
+    "+sweep.space.networks.generator.widht.choices=[8,16]": "is not a setting",
+    f"{SPACE}.high=1e-5": "low=0.0001 must be below high=1e-05",
+    f"{SPACE}.low=0": "log=True with low=0 is no range of factors; low must be above 0",
+    f"{SPACE}.low=slow": "sweep.space.optimizer.generator.lr.low=slow must be a number",
+    f"{SPACE}.steps=1": "steps=1 must be a whole number of at least 2",
+    f"{SPACE}.hihg=1": "lr.hihg=1 must be {low: 1e-4",
+    "sweep.objectives.metric=least": "must map values of result.json to one of minimize",
+    "sampler=best": "sampler=best must be one of tpe, random, nsgaii, grid",
+    "trials=0": "trials=0 must be a whole number of at least 1",
+    "jobs=0": "jobs=0 must be a whole number of at least 1",
+    "finalists=-1": "finalists=-1 must be a whole number of at least 0",
+    "seeds=[1,1]": "seeds=[1, 1] must be different whole numbers",
+    "heartbeat=0": "heartbeat=0 must be a number above 0",
+    "grace=1": "grace=1 must be at least twice heartbeat=10.0",
+    "prune=fast": "prune=fast must be null, or have its settings",
+    "prune.percentile=100": "prune.percentile=100 must be between 0 and 100, or null",
+    "prune.verdicts=[mode_colapse]": "did you mean mode_collapse?",
+    "study=a/b": "study=a/b must be of letters",
+    "output=HERE/file/study": "output=HERE/file/study cannot be written",
+    "output=RUN": "output=RUN holds a run, not a study",
+    "storage=here": "storage=here is no database's URL; give postgresql+psycopg://",
+    "storage=nosuch://host/base": "is no database's URL; give postgresql+psycopg://",
+    "storage=sqlite://": "storage=sqlite:// would be lost with the process; give sqlite:///FILE",
+}
+NO_SERVER = "storage=postgresql+psycopg://me:secret@127.0.0.1:1/base"
+STORAGES = [
+    Case(
+        "sweep", NO_SERVER, ("me@127.0.0.1:1/base cannot be used", "see that"), "server", status=1
+    ),
+    Case("sweep", NO_SERVER, ("gan_lab[postgresql]",), "package", lacks=("psycopg",)),
+    Case("sweep", "", ("gan_lab[search]", "optuna is missing"), "package", lacks=("optuna",)),
+]
 PACKAGES = [
     Case("train", "logger=wandb", ("pip install 'gan_lab[wandb]'",), "package", lacks=("wandb",)),
     Case(
@@ -549,6 +596,8 @@ CASES = [
     *settings("doctor", DOCTOR),
     *settings("bench_zoo", BENCH_ZOO),
     *settings("benchmark", BENCHMARK),
+    *settings("sweep", SWEEP),
+    *STORAGES,
     *PACKAGES,
     *(case for program in PROGRAMS for case in settings(program, EVERYWHERE)),
 ]

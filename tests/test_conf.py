@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer
 
 from gan_lab.launch.entry import CONF, compose_run, guarded
 from gan_lab.launch.schema import conform_node
+from gan_lab.launch.searching import settings
 from gan_lab.train import train
 from tests.conftest import NARROW
 
@@ -19,7 +20,8 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "data", "table"))
+APART = ("data", "hydra", "sweep", "table")  # tested otherwise, or no group of train
+GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in APART)
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
 PROGRAMS = sorted(path.stem for path in CONF.glob("*.yaml"))
 EXPERIMENTS = options("experiment")
@@ -55,6 +57,14 @@ def test_options_combine(networks: str, optimizer: str, objective: str, tmp_path
 def test_every_data_option_fits_its_signature(path: Path) -> None:
     config, _ = compose_run("train", [f"data={path.stem}"])
     conform_node(OmegaConf.to_container(config.data, resolve=True), "data")
+
+
+@pytest.mark.parametrize("name", options("sweep"))
+def test_every_space_fits_the_default_experiment(name: str) -> None:
+    config, _ = compose_run("sweep", [f"sweep={name}"])
+    given = settings.read(config, lambda overrides: compose_run("train", overrides)[0])
+    assert given.study == name  # and so its folder
+    assert given.space
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -56,6 +56,12 @@ def from_command(arguments: Sequence[str]) -> Iterator[list[str]]:
         _vouched.reset(before)
 
 
+def argument() -> list[str]:
+    """The override by which another process trusts the same packages."""
+    names = ",".join(name.rstrip(".") for name in _vouched.get())
+    return [f"trusted=[{names}]"] if names else []
+
+
 def vouches(argument: str) -> bool:
     return argument.lstrip("+").startswith("trusted=")
 

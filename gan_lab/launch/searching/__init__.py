@@ -1,0 +1,1 @@
+"""The search for settings: spaces, samplers, shared studies, workers that may be killed."""

@@ -1,0 +1,110 @@
+"""Where a study is kept: one SQLite file, or any database that SQLAlchemy can talk to.
+
+SQLite's locks go with the process that holds them, and what a killed process had half written is
+rolled back, so it stays whole. On a network file system it does not: use a database server there.
+"""
+
+import logging
+import time
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan_lab import RunError, UserError
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from sqlalchemy.engine import URL
+
+WAIT = 60  # seconds for another process to let go of the database
+CONNECT: dict[str, dict[str, Any]] = {"sqlite": {"timeout": WAIT}}
+EXAMPLES = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE"
+
+
+def require_optuna() -> None:
+    """Raise UserError where the search cannot work; quieten what would clutter the screen."""
+    if missing("optuna"):
+        raise UserError("the package optuna is missing; pip install 'gan_lab[search]'")
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def missing(package: str) -> bool:
+    try:
+        return find_spec(package) is None
+    except ValueError:  # in sys.modules without a spec
+        return True
+
+
+def read_url(given: str | None, folder: Path) -> "URL":
+    """The database's address; by default a file in the study's folder.
+
+    Raises:
+        UserError: where it is none, or the package that would talk to it is missing.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(given or f"sqlite:///{folder / 'study.db'}")
+        url.get_dialect().import_dbapi()
+    except ArgumentError as error:  # also for a database that SQLAlchemy does not know
+        raise UserError(f"storage={given} is no database's URL; give {EXAMPLES}") from error
+    except ImportError as error:
+        raise UserError(
+            f"storage={without_password(url)} needs the package {error.name or 'of its driver'}; "
+            "pip install 'gan_lab[postgresql]' and write postgresql+psycopg://..., or install the "
+            "driver that it names"
+        ) from error
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UserError(f"storage={given} would be lost with the process; give sqlite:///FILE")
+    return url
+
+
+def without_password(url: "URL") -> str:
+    return url._replace(password=None).render_as_string()  # set() takes None for no change
+
+
+def connect(url: "URL") -> "RDBStorage":
+    """Open the database, and make its tables where there are none.
+
+    Raises:
+        RunError: where it cannot be reached or used.
+    """
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+
+    options = {"connect_args": CONNECT.get(url.get_backend_name(), {}), "pool_pre_ping": True}
+    text = url.render_as_string(hide_password=False)
+    for patience in (1.0, 1.0, 0.0):
+        try:
+            if url.get_backend_name() == "sqlite":
+                Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+            return RDBStorage(text, engine_kwargs=options)
+        except (IntegrityError, ProgrammingError) as error:
+            if not patience:
+                raise unreachable(url, error) from error
+            time.sleep(patience)  # another worker is making the same tables
+        except (SQLAlchemyError, OSError, RuntimeError) as error:
+            raise unreachable(url, error) from error
+    raise AssertionError
+
+
+def unreachable(url: "URL", error: Exception) -> RunError:
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return RunError(
+        f"storage={without_password(url)} cannot be used: {reason}; see that its server runs and "
+        "lets you in, or leave storage out to keep the study in a file"
+    )
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the database was not to be had for a moment: what was asked may be asked again."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
+    return isinstance(error, (StorageInternalError, DBAPIError))

@@ -1,0 +1,65 @@
+"""One worker at a time decides what is done next; however it dies, its turn ends with it."""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+# A worker whose machine is gone says nothing any more, and its turn would never end.
+PATIENCE = {"postgresql": "SET LOCAL idle_in_transaction_session_timeout = '60s'"}
+
+
+class FileTurn:
+    """A lock on a file beside the database's."""
+
+    def __init__(self, engine: "Engine", name: str) -> None:
+        from filelock import FileLock
+
+        self.lock = FileLock(f"{engine.url.database}.lock")
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.release()
+
+
+class RowTurn:
+    """A row of a database that no other transaction gets before this one ends."""
+
+    def __init__(self, engine: "Engine", name: str) -> None:
+        import sqlalchemy as sql
+        from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+        column = sql.Column("study", sql.String(512), primary_key=True)
+        table = sql.Table("gan_lab_turns", sql.MetaData(), column)
+        self.engine = engine
+        self.row = sql.select(table).where(column == name).with_for_update()
+        with contextlib.suppress(IntegrityError, ProgrammingError):  # another worker was faster
+            table.create(engine, checkfirst=True)
+        with contextlib.suppress(IntegrityError), engine.begin() as connection:
+            connection.execute(sql.insert(table).values(study=name))
+
+    def __enter__(self) -> None:
+        import sqlalchemy as sql
+
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(self.engine.begin())
+            if (limit := PATIENCE.get(connection.dialect.name)) is not None:
+                connection.execute(sql.text(limit))
+            connection.execute(self.row).one()
+            self.held = stack.pop_all()
+
+    def __exit__(self, *error: Any) -> None:
+        self.held.__exit__(*error)
+
+
+KINDS: dict[str, Callable[["Engine", str], AbstractContextManager[None]]] = {"sqlite": FileTurn}
+
+
+def turn_of(engine: "Engine", name: str) -> AbstractContextManager[None]:
+    """Take turns with all workers on the study of this name, as in `with turn:`."""
+    return KINDS.get(engine.url.get_backend_name(), RowTurn)(engine, name)

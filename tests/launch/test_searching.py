@@ -1,0 +1,136 @@
+"""The parts of a search: spaces, what a trial has come to, who is alive."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gan_lab import UserError
+from gan_lab.launch.jobs import Job, last_error
+from gan_lab.launch.searching import outcomes, owners, space, storage
+from gan_lab.launch.searching.space import Choice, Range
+
+
+def test_a_range_has_its_ends_and_even_steps() -> None:
+    assert Range(1e-4, 1e-2, log=True, steps=3).points() == [1e-4, 1e-3, 1e-2]
+    assert Range(0.0, 1.0, steps=5).points() == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert Range(8, 64, log=True, steps=4).points() == [8, 16, 32, 64]
+    assert Range(1, 3, steps=7).points() == [1, 2, 3]  # none twice
+
+
+def test_keys_are_dotted_or_nested() -> None:
+    dotted = {"optimizer.generator.lr": {"low": 1e-4, "high": 1e-2, "log": True}}
+    nested = {"optimizer": {"generator": {"lr": {"high": 1.0}}}}
+    expected = {"optimizer.generator.lr": Range(1e-4, 1.0, log=True)}
+    assert space.read({**dotted, **nested}) == expected
+
+
+def test_a_grid_holds_every_combination() -> None:
+    two: space.Space = {"a": Choice(("x", None)), "b": Range(1, 2, steps=2)}
+    points = space.grid(two)
+    assert [tuple(p.values()) for p in points] == [("x", 1), ("x", 2), (None, 1), (None, 2)]
+    assert space.overrides(points[2]) == ["a=null", "b=1"]
+    assert space.overrides({"c": True, "d": 1e-5, "e": "[r1,r2]"}) == [
+        "c=true",
+        "d=1e-05",
+        "e=[r1,r2]",
+    ]
+
+
+def test_examples_name_every_end_and_choice() -> None:
+    found = space.examples({"a": Choice(("x", "y", "z")), "b": Range(1, 9)})
+    assert found == [["a=x", "b=1"], ["a=y", "b=9"], ["a=z", "b=1"]]
+
+
+WRONG: list[tuple[Any, str]] = [
+    ({}, "must map keys to what they may be"),
+    ({"a": 3}, "sweep.space.a=3 must be {low"),
+    ({"a": {"b": 3}}, "sweep.space.a.b=3 must be {low"),
+    ({"a": {"low": 1}}, "a.high=None must be a number"),
+    ({"a": {"low": True, "high": 2}}, "a.low=True must be a number"),
+    ({"a": {"low": 1, "high": math.inf}}, "a.high=inf must be a number"),
+    ({"a": {"low": 2, "high": 1}}, "low=2 must be below high=1"),
+    ({"a": {"low": 0, "high": 1, "log": True}}, "low must be above 0"),
+    ({"a": {"low": 0, "high": 1, "steps": 1}}, "steps=1 must be a whole number of at least 2"),
+    ({"a": {"low": 0, "hihg": 1}}, "did you mean high?"),
+    ({"a": {"choices": []}}, "choices=[] must be a list of different values"),
+    ({"a": {"choices": [1, 1]}}, "must be a list of different values"),
+    ({"a": {"choices": [["r1", "r2"]]}}, "quote one that is a list itself"),
+    ({"a": {"choices": [1], "low": 0}}, "not both"),
+]
+
+
+@pytest.mark.parametrize(("node", "message"), WRONG, ids=str)
+def test_a_wrong_space_is_refused(node: Any, message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        space.read(node)
+    assert message in str(refused.value)
+
+
+RESULT = {
+    "status": "finished",
+    "metric": 3.5,
+    "seconds": 40.0,
+    "best": {"images_seen": 3.5, "fid": 3.5, "recall": 0.25},
+    "last": {"val/fid": 4.0, "health/distance": 0.5},
+}
+
+
+def test_objectives_are_of_the_best_checkpoint_then_of_the_run() -> None:
+    names = ["metric", "recall", "seconds", "health/distance", "val/fid"]
+    found = outcomes.scores(RESULT, dict.fromkeys(names, "minimize"))
+    assert found.values == [3.5, 0.25, 40.0, 0.5, 4.0]
+    assert found.labels == ("fid", "recall", "seconds", "health/distance", "val/fid")
+
+
+def test_an_objective_that_is_not_there_or_no_number() -> None:
+    lacking = outcomes.scores(RESULT, {"kid": "minimize"})
+    assert (lacking.state, "has no kid; it has" in lacking.reason) == ("FAIL", True)
+    assert outcomes.scores({"metric": math.nan}, {"metric": "minimize"}).state == "PRUNED"
+
+
+@pytest.mark.parametrize(
+    ("status", "pruned", "state"),
+    [(143, "behind", "PRUNED"), (143, None, None), (-9, None, None), (1, None, "FAIL")],
+)
+def test_how_a_training_ended(status: int, pruned: str | None, state: str | None, tmp_path) -> None:
+    (tmp_path / "train.log").write_text("warming up\nerror: no room\nrun: here\n")
+    outcome = outcomes.judge(Job(tmp_path, [], {}), status, {"metric": "minimize"}, pruned)
+    assert outcome.state == state
+    assert outcome.reason == {1: "no room"}.get(status, pruned or outcome.reason)
+
+
+def test_the_last_error_or_the_last_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_error(log) == ""
+    log.write_text("one\ntwo\n\n")
+    assert last_error(log) == "two"
+
+
+@pytest.mark.skipif(owners.place() is None, reason="this system does not tell")
+def test_a_worker_is_dead_when_its_process_is() -> None:
+    me = owners.myself()
+    assert not owners.is_dead(me)
+    assert not owners.is_dead({**me, "place": "elsewhere", "pid": 2**22 + 1})
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    other = {**me, "pid": child.pid, "born": owners.born(child.pid)}
+    assert not owners.is_dead(other)
+    assert owners.is_dead({**other, "born": "another time"})
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has asked how
+    assert owners.is_dead(other)
+    child.communicate()
+    assert owners.is_dead(other)
+
+
+def test_urls() -> None:
+    pytest.importorskip("sqlalchemy")
+    url = storage.read_url(None, Path("here"))
+    assert (url.get_backend_name(), url.database) == ("sqlite", "here/study.db")
+    pytest.importorskip("psycopg", reason="pip install 'gan_lab[postgresql]'")
+    url = storage.read_url("postgresql+psycopg://me:secret@host/db", Path("here"))
+    assert storage.without_password(url) == "postgresql+psycopg://me@host/db"
