@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab import RunError, UserError
 from gan_lab.launch import messages, plugins, sweeps, trust
-from gan_lab.launch.multirun import Multirun, failed_since
+from gan_lab.launch.multirun import Echo, Multirun, failed_since
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
 
 Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides
@@ -138,7 +138,7 @@ def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
     started = time.time()
     # Hydra reads sys.argv and ignores what `job` is called with.
     try:
-        with trust.from_command(vouched), plugins.checked(arguments):
+        with trust.from_command(vouched), Echo() as echo, plugins.checked(arguments, echo.hear):
             job()
     except sweeps.JobFailed as error:
         failed = failed_since(started, Path(str(error)))

@@ -5,6 +5,7 @@ several ranks, and those of launchers that run several at once, get a process of
 share of the machine.
 """
 
+import contextlib
 import json
 import signal
 import sys
@@ -13,8 +14,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from types import FrameType
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +29,8 @@ from gan_lab.launch.sweeps import JobFailed
 Task = Callable[[DictConfig, Path, list[str]], Any]
 Done = tuple[Any, str]  # what the job returns, and how it went
 FAILURE = "failure.json"  # in the folder of a job that failed: why
+JOBS = "jobs.log"  # in the sweep's folder: a line for each job that ended
+ELSEWHERE = ("LocalLauncher", "SlurmLauncher")
 FAREWELL = 60.0  # seconds for a training to save and end
 AT_ONCE: dict[str, Callable[[DictConfig], int | None]] = {
     "BasicLauncher": lambda launcher: None,  # one after the other
@@ -67,9 +71,9 @@ class Multirun:
         except Exception as error:
             said = str(error) if isinstance(error, RunError) else messages.explain(error, self.conf)
             record_failure(folder, overrides, said or repr(error))
-            print(f"{title}: failed: {said or repr(error)}", file=sys.stderr, flush=True)
+            tell(folder, f"{title}: failed: {said or repr(error)}", sys.stderr)
             raise JobFailed(str(folder)) from error
-        print(f"{title}: {text}", flush=True)
+        tell(folder, f"{title}: {text}", sys.stdout)
         return value
 
     def train(self, task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Done:
@@ -122,6 +126,52 @@ class Multirun:
         if status in (1, 2):
             raise (UserError if status == 2 else RunError)(job.reason())
         raise RunError(f"it was cut short (exit status {status}); the same command goes on with it")
+
+
+def tell(folder: Path, line: str, stream: TextIO) -> None:
+    """Say how a job went, here and in the sweep's own log."""
+    print(line, file=stream, flush=True)
+    with contextlib.suppress(OSError), (folder.parent / JOBS).open("a") as log:
+        log.write(line + "\n")
+
+
+class Echo(Thread):
+    """Repeats what jobs say whose output goes elsewhere, from now on until `stop`."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.path: Path | None = None
+        self.place = 0
+        self.over = Event()
+
+    def hear(self, config: DictConfig) -> None:
+        """The config of a multirun, which says where its jobs are."""
+        kind = str(config.hydra.launcher._target_).rpartition(".")[2]
+        if kind in ELSEWHERE:
+            path = Path(config.hydra.sweep.dir) / JOBS
+            self.place = path.stat().st_size if path.exists() else 0
+            self.path = path
+
+    def run(self) -> None:
+        while not self.over.wait(0.5):
+            self.repeat()
+        self.repeat()
+
+    def repeat(self) -> None:
+        if self.path is None:
+            return
+        with contextlib.suppress(OSError), self.path.open() as log:
+            log.seek(self.place)
+            print(log.read(), end="", flush=True)
+            self.place = log.tell()
+
+    def __enter__(self) -> "Echo":
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.join()
 
 
 def call(task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Done:

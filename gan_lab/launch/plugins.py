@@ -5,10 +5,11 @@ It does so before and beside our own code, so each config is checked where it is
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -27,8 +28,12 @@ LOGGING = ("job_logging", "hydra_logging")
 
 
 @contextlib.contextmanager
-def checked(arguments: Sequence[str]) -> Iterator[None]:
+def checked(
+    arguments: Sequence[str], tell: Callable[[DictConfig], None] = lambda config: None
+) -> Iterator[None]:
     """Check every config that Hydra composes meanwhile, before it makes anything of it.
+
+    `tell` is called with those of a whole multirun.
 
     Raises:
         UserError: for a rerun, which unpickles a file; by Hydra, for a config that is refused.
@@ -42,6 +47,8 @@ def checked(arguments: Sequence[str]) -> Iterator[None]:
     def load(loader: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
         config = original(loader, *args, **kwargs)
         check(config.hydra, arguments)
+        if RunMode.MULTIRUN in (*args, *kwargs.values()):
+            tell(config)
         return config
 
     ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign,assignment]
