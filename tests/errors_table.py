@@ -512,6 +512,17 @@ BENCH_ZOO = {  # `output` is empty, so nothing is found finished
     "output=HERE/out train=false document=null": "holds no finished run of this table",
     "output=HERE/out table.recipes.lsgan_mnist=[experiment=gone]": "experiment=gone is not an",
 }
+COMPARE = {
+    "": "runs= is missing or empty; give run folders",
+    "runs=[]": "runs= is missing or empty; give run folders",
+    "runs=HERE/nowhere": "HERE/nowhere does not exist; give run folders",
+    "runs=[RUN,HERE/empty]": "HERE/empty holds no run that train made",
+    "runs=HERE/file": "HERE/file is no folder",
+    "runs=RUN by=worst": "by=worst must be one of best, last",
+    "runs=RUN samples=-1": "samples=-1 must be a whole number of at least 0",
+    "runs=RUN output=HERE/x.txt": "output=HERE/x.txt must be named FILE.html",
+    "runs=RUN output=HERE/file/x.html": "cannot be written below HERE/file; choose another place",
+}
 BENCHMARK = {
     "": "task= is missing; it takes one of speedrun, step, scaling",
     "task=race": "task=race must be one of speedrun, step, scaling",
@@ -595,6 +606,7 @@ CASES = [
     *settings("train_features", FEATURES),
     *settings("doctor", DOCTOR),
     *settings("bench_zoo", BENCH_ZOO),
+    *settings("compare", COMPARE),
     *settings("benchmark", BENCHMARK),
     *settings("sweep", SWEEP),
     *STORAGES,

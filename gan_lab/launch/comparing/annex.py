@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gan_lab.launch.comparing import words
-from gan_lab.launch.comparing.cards import disagreement
+from gan_lab.launch.comparing.cards import differences, disagreement
 from gan_lab.launch.comparing.charts import Chart
 from gan_lab.launch.comparing.contrast import figure, mean_and_spread
 from gan_lab.launch.comparing.markup import Markup, join, tag
@@ -13,11 +13,18 @@ from gan_lab.launch.comparing.studies import Finalist, Study
 from gan_lab.launch.comparing.tables import (
     EMPTY,
     heads,
+    plain,
     protocol,
     say,
     section,
     sortable,
     tiles,
+)
+
+REFUSED = (
+    "Not ranked against each other: these runs were measured in {} ways, which differ in the "
+    "fields below. Each way has a table of its own; train or evaluate again in one way to compare "
+    "across them."
 )
 
 
@@ -95,11 +102,17 @@ def scores(found: Study, finalist: Finalist) -> str:
 
 
 def ways(report: Report) -> Markup:
-    """Links to each group, and the refusal to rank across them."""
+    """The refusal to rank across groups: the fields that differ, with the value of each group."""
     if report.refusal is None:
         return EMPTY
+    cards = [group.card for group in report.groups]
     links = [
-        tag("a", words.way(group), href=f"#board-{place}")
-        for place, group in enumerate(report.groups, 1)
+        tag("th", tag("a", f"Leaderboard {place}", href=f"#board-{place}"), scope="col")
+        for place in range(1, len(cards) + 1)
     ]
-    return join([say(report.refusal, warn=True), tag("nav", *links)])
+    lines = [
+        tag("tr", tag("th", name, scope="row"), *(tag("td", plain(value)) for value in values))
+        for name, values in differences(cards).items()
+    ]
+    table = tag("table", tag("thead", tag("tr", tag("th", "field"), *links)), tag("tbody", *lines))
+    return join([say(REFUSED.format(len(cards)), warn=True), tag("div", table, class_="wide")])

@@ -37,7 +37,7 @@ th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
 .tiles { --least: 30rem; display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr)); }
-.grids { --least: 15rem; }
+.grids { --least: clamp(10rem, 17vw, 15rem); }
 figure { margin: 0; padding: .5rem; border: 1px solid var(--line); border-radius: 6px;
   background: var(--panel); }
 figure img { display: block; width: 100%; height: auto; }

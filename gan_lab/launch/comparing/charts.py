@@ -20,6 +20,9 @@ from gan_lab.launch.comparing.rows import show
 matplotlib.use("agg")
 SIZE = (5.2, 3.7)  # inches, so that letters are legible on a narrow screen as well
 MOST_LINES = 8
+FEW_LEVELS = 7
+JOINED = 12  # levels of a key up to which a line joins the best at each
+WIDE = 300.0  # largest over smallest from which ticks at powers of ten are enough
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -94,15 +97,23 @@ def dress(axes: Axes, theme: Theme) -> None:
         spine.set_color(theme.faint)
     legend = axes.get_legend()
     if legend is not None:
+        legend.get_title().set_color(theme.ink)
         legend.get_frame().set(facecolor=theme.face, edgecolor=theme.faint, alpha=0.85)
         for words in legend.get_texts():
             words.set_color(theme.ink)
 
 
 def lines(
-    axes: Axes, theme: Theme, bands: Sequence[tuple[str, Band]], x_name: str, y_name: str
+    axes: Axes,
+    theme: Theme,
+    bands: Sequence[tuple[str, Band]],
+    names: tuple[str, str, str],
 ) -> None:
-    """One line a row, with a band of one standard deviation to either side."""
+    """One line a row, with a band of one standard deviation to either side.
+
+    Args:
+        names: of the x-axis, the y-axis and what the lines are told apart by.
+    """
     values = [value for _, band in bands[:MOST_LINES] for value in band.mean]
     floor = min(values) / 4 if is_logarithmic(values) else -np.inf  # bands may reach below 0
     for place, (label, band) in enumerate(bands[:MOST_LINES]):
@@ -115,12 +126,13 @@ def lines(
             axes.fill_between(band.x, low, band.mean + band.std, color=colour, alpha=0.2, lw=0)
     if is_logarithmic(values):
         axes.set_yscale("log")
-        plain_ticks(axes.yaxis, [])
-    axes.set_xlabel(x_name)
-    axes.set_ylabel(y_name)
+        log_ticks(axes.yaxis, values)
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
     axes.grid(color=theme.faint, alpha=0.5)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, title=clip(names[2]) or None, title_fontsize=8)
 
 
 def along(
@@ -132,7 +144,7 @@ def along(
     axes.errorbar(
         [spot.x for spot in known],
         values,
-        yerr=[spot.std or 0.0 for spot in known],
+        yerr=[np.nan if spot.std is None else spot.std for spot in known],
         fmt="o",
         color=theme.lines[0],
         alpha=0.75,
@@ -140,7 +152,7 @@ def along(
         capsize=3,
     )
     xs, best = best_along(places, lower)
-    if 1 < len(xs) <= 12:
+    if 1 < len(xs) <= JOINED:
         axes.plot(xs, best, "-", color=theme.lines[1], lw=1.5)
     scale(axes, [spot.x for spot in places], values)
     lost = [spot.x for spot in places if spot.lost]
@@ -155,23 +167,43 @@ def along(
 
 
 def scale(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Logarithmic axes where numbers span much; ticks at the levels where these are few."""
+    """Logarithmic axes where numbers span much; ticks at the levels of x where these are few."""
     levels = sorted(set(xs))
     if is_logarithmic(xs):
         axes.set_xscale("log")
+        log_ticks(axes.xaxis, xs)
     if is_logarithmic(ys):
         axes.set_yscale("log")
-        plain_ticks(axes.yaxis, [])
-    if len(levels) <= 7:
-        plain_ticks(axes.xaxis, levels)
+        log_ticks(axes.yaxis, ys)
+    if len(levels) <= FEW_LEVELS:
+        ticks_at(axes.xaxis, levels)
 
 
-def plain_ticks(axis: Axis, levels: Sequence[float]) -> None:
-    """Ticks at the levels, or without any, at 1, 2 and 5 of every power of ten, as numbers."""
-    axis.set_major_locator(FixedLocator(list(levels)) if levels else LogLocator(subs=(1, 2, 5)))
+def ticks_at(axis: Axis, levels: Sequence[float]) -> None:
+    axis.set_major_locator(FixedLocator(list(levels)))
+    say_ticks(axis)
+
+
+def log_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """At powers of ten, and between them where there are few."""
+    wide = max(values) / min(values) > WIDE
+    axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    say_ticks(axis)
+
+
+def say_ticks(axis: Axis) -> None:
+    """As 1e-4 rather than as a power."""
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: show(float(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def thousands(value: float) -> str:
+    """10000 -> 10 k."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size or (abs(value) >= size and value % size == 0):
+            return f"{value / size:g} {letter}"
+    return f"{value:g}"
 
 
 def bars(axes: Axes, theme: Theme, shares: Sequence[tuple[str, float]]) -> None:

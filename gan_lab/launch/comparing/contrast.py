@@ -37,19 +37,28 @@ def winner(rows: Sequence[Row]) -> Row | None:
 
 
 def contrast(rows: Sequence[Row], by: str) -> dict[str, Any]:
-    """The first two rows set against each other: Welch's test, and a sentence that says it."""
-    ranked = [row for row in rows if row.place is not None]
-    if not ranked:
+    """The first row set against the next: Welch's test, and a sentence that says it.
+
+    Where the first was repeated, the next is the first other one that was repeated, too.
+    """
+    first = winner(rows)
+    if first is None:
         return {"text": "Nothing is ranked: no run has finished with a value."}
-    if len(ranked) == 1:
-        return {"text": alone(ranked[0], by)}
-    first, second = ranked[0], ranked[1]
+    others = [row for row in rows if row.place is not None and row is not first]
+    if not others:
+        return {"text": alone(first, by)}
+    repeated = [row for row in others if len(row.values(by)) > 1]
+    second = repeated[0] if repeated and len(first.values(by)) > 1 else others[0]
     values = [first.values(by), second.values(by)]
     test = welch(values[0], values[1])
     found: dict[str, Any] = {"first": first.label, "second": second.label}
     if test is None:
         return {**found, "text": unproven(first, second, values)}
-    return {**found, **test._asdict(), "text": judged(first, second, test, len(ranked))}
+    text = judged(first, second, test, len(others) + 1)
+    once = len(others) - len(repeated)
+    if once:
+        text += f" Not judged: {once} of {len(others) + 1} rows, which were run once."
+    return {**found, **test._asdict(), "text": text}
 
 
 def alone(row: Row, by: str) -> str:

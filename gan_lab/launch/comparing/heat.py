@@ -7,8 +7,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 
-from gan_lab.launch.comparing.charts import Theme, clip, plain_ticks, scale, value_text
+from gan_lab.launch.comparing.charts import Theme, clip, scale, ticks_at, value_text
 from gan_lab.launch.comparing.landscape import Spot, Table, edges, is_logarithmic, table
+from gan_lab.launch.comparing.rows import show
 
 
 def over(
@@ -38,8 +39,8 @@ def cells(axes: Axes, theme: Theme, found: Table, colours: Colormap) -> None:
     axes.pcolormesh(*borders, found.values, cmap=colours, norm=norm)
     for setter, log in zip((axes.set_xscale, axes.set_yscale), logarithmic, strict=True):
         setter("log" if log else "linear")
-    plain_ticks(axes.xaxis, found.xs)
-    plain_ticks(axes.yaxis, found.ys)
+    ticks_at(axes.xaxis, found.xs)
+    ticks_at(axes.yaxis, found.ys)
     for row, column in np.ndindex(found.values.shape):
         value = float(found.values[row, column])
         known = bool(np.isfinite(value))
@@ -65,6 +66,7 @@ def scatter(axes: Axes, theme: Theme, places: Sequence[Spot], name: str, colours
         )
         bar = axes.figure.colorbar(drawn, ax=axes)
         bar.set_label(clip(name), color=theme.ink)
+        bar.ax.yaxis.set_major_formatter(lambda value, _: show(float(value)))
         bar.ax.tick_params(which="both", colors=theme.ink, labelsize=8)
     lost = [(spot.x, spot.y) for spot in places if spot.lost]
     if lost:

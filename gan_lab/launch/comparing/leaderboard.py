@@ -44,8 +44,8 @@ def columns(group: Group, report: Report) -> list[Column]:
 
     return [
         Column("#", "place; none without a finished run", place),
-        *names(group),
         Column(f"best {group.metric}", "mean ± standard deviation over seeds", measured("best")),
+        *names(group),
         Column("last", "the same at the end of the run", measured("last")),
         Column("seeds", "finished seeds that count", seeds),
         Column("images", "images seen", amount("images")),

@@ -30,13 +30,15 @@ def curve_charts(group: Group) -> list[Chart]:
     left = len(group.rows) - len(shown)
     found = []
     for axis, unit in (("images", "images seen"), ("seconds", "seconds of training")):
-        bands = [(row.label, b) for row in shown if (b := band_of(row, group.metric, axis))]
+        bands = [(row.tag, b) for row in shown if (b := band_of(row, group.metric, axis))]
         if not any(len(b.x) > 1 for _, b in bands):
             continue
         says = "Mean over seeds, bands of one standard deviation, in the order of the table"
         says += f"; {left} further rows are left out." if left > 0 else "."
         title = f"{group.metric} over {'images' if axis == 'images' else 'time'}"
-        draw = drawing_of_lines(bands, unit, group.metric)
+        keys = list(shown[0].varied)
+        named = ", ".join(map(brief, keys)) if len(keys) <= NAMED_BY_KEYS else ""
+        draw = drawing_of_lines(bands, (unit, group.metric, named))
         found.append(chart(f"over_{axis}", title, says, draw))
     return found
 
@@ -47,9 +49,11 @@ def band_of(row: Row, metric: str, axis: str) -> Band | None:
     return band([(getattr(curve, axis), curve.values) for curve in curves])
 
 
-def drawing_of_lines(bands: Sequence[tuple[str, Band]], x: str, y: str) -> charts.Drawing:
+def drawing_of_lines(
+    bands: Sequence[tuple[str, Band]], names: tuple[str, str, str]
+) -> charts.Drawing:
     def draw(axes: Axes, theme: Theme) -> None:
-        charts.lines(axes, theme, bands, x, y)
+        charts.lines(axes, theme, bands, names)
 
     return draw
 
@@ -74,9 +78,9 @@ def chart_along(group: Group, key: str, by: str, alone: bool) -> Chart:
     def draw(axes: Axes, theme: Theme) -> None:
         charts.along(axes, theme, places, brief(key), group.metric, group.lower)
 
-    says = "Bars: one standard deviation over seeds."
-    if not alone:
-        says = f"Each point is a row; the line joins the best for each {brief(key)}. {says}"
+    says = "Each point is a row, its bar one standard deviation over seeds"
+    joined = not alone and len({spot.x for spot in places}) <= charts.JOINED
+    says += f"; the line joins the best for each {brief(key)}." if joined else "."
     return chart(f"along_{brief(key)}", f"{group.metric} against {brief(key)}", says, draw)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gan_lab.launch.comparing.records import Record
 from gan_lab.launch.comparing.statistics import Summary, summarise
+from gan_lab.launch.loggers import CENTRAL
 from gan_lab.training.callbacks.evaluation import LOWER_IS_BETTER
 
 # What cannot change a result: chance, names, places, and what only watches.
@@ -33,6 +34,13 @@ class Row:
     also: Mapping[str, list[str]]  # key -> others that always have the same value as it has
     label: str = ""
     place: int | None = None  # from 1; None where nothing can be ranked
+
+    @property
+    def tag(self) -> str:
+        """What it is called in a chart, whose title has the names of the keys."""
+        few = 0 < len(self.varied) <= NAMED_BY_KEYS
+        words = ", ".join(map(show, self.varied.values())) if few else self.label
+        return words if self.place is None else f"{self.place}: {words}"
 
     @property
     def lost(self) -> list[Record]:
@@ -117,13 +125,18 @@ def identity(settings: Mapping[str, Any]) -> str:
 def varying(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """The keys whose values differ, each with those that always have the same value as it has."""
     told = [telling(given) for given in settings]
-    keys = list(dict.fromkeys(key for given in told for key in given))
+    keys = {key: None for given in told for key in given}
     columns: dict[str, list[str]] = {}
-    for key in sorted(keys, key=lambda key: (key.count("."), keys.index(key))):
+    for key in sorted(keys, key=lambda key: (rank(key), key.count("."))):
         column = [json.dumps(given.get(key, ABSENT), default=str) for given in told]
         if len(set(column)) > 1:
             columns.setdefault("\n".join(column), []).append(key)
     return {same[0]: same[1:] for same in columns.values()}
+
+
+def rank(key: str) -> int:
+    """The settings that usually tell runs apart come first."""
+    return CENTRAL.index(key) if key in CENTRAL else len(CENTRAL)
 
 
 def name(rows: Sequence[Row]) -> None:
@@ -163,7 +176,7 @@ def brief(key: str) -> str:
 def show(value: Any) -> str:
     """A setting in few characters."""
     if isinstance(value, float):
-        mantissa, exponent = f"{value:.3e}".split("e")
+        mantissa, exponent = f"{value:.2e}".split("e")
         small = 0 < abs(value) < 0.01
         return f"{float(mantissa):g}e{int(exponent)}" if small else f"{value:g}"
     if isinstance(value, str) and value.startswith(("gan_lab.", "torch.")):
