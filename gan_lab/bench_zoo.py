@@ -19,19 +19,28 @@ from gan_lab.launch.entry import program
 
 def bench_zoo(config: DictConfig, folder: Path, overrides: list[str]) -> dict[str, Any]:
     """Train and measure what is missing, write the report, return its figures."""
-    from gan_lab.launch.tabulating import reporting, running
+    from gan_lab.launch.schema import conform
+    from gan_lab.launch.tabulating import records, reporting, running
     from gan_lab.launch.tabulating.plan import Plan
 
     plan = Plan.of(config)
+    places = reporting.Places(plan, config.document)
     chosen = plan.only(config.only)  # the report is about all that are there
-    failed = running.run(chosen, config.jobs, config.threads) if config.train else []
-    figures = reporting.write(plan, config.document)
+    train = conform(config.train, bool, "train")
+    failed = running.run(chosen, config.jobs, config.threads) if train else []
+    if failed and not any(records.is_done(job, plan) for job in plan.jobs()):
+        raise RunError(failure(plan.folder, failed))
+    figures = reporting.write(plan, places)
     if failed:
-        raise RunError(
-            f"{len(failed)} runs failed: {', '.join(failed)}; their output is in "
-            f"{plan.folder}/RUN.log, and the same command tries them again"
-        )
+        raise RunError(failure(plan.folder, failed))
     return figures
+
+
+def failure(folder: Path, failed: list[str]) -> str:
+    return (
+        f"{len(failed)} runs failed: {', '.join(failed)}; {folder}/RUN/train.log has what each "
+        "printed, and the same command tries them again"
+    )
 
 
 main = program("bench_zoo", bench_zoo, __doc__)

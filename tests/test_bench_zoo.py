@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from gan_lab.bench_zoo import bench_zoo
 from gan_lab.launch import assemble
@@ -75,7 +73,8 @@ def row(recipe: str, seed: int, fid: float, **changes: Any) -> dict[str, Any]:
     kept = {"status": "finished", "images_seen": 200000, "seconds": 120.0}
     found = {"metrics": metrics, "curve": curve, "card": card, "best": best, **kept}
     found |= {"parameters": {"generator": 10, "discriminator": 5}, "verdicts": ["healthy"]}
-    return {"recipe": recipe, "seed": seed, "machine": "A machine.", **found, **changes}
+    found |= {"machine": "A machine.", "placement": {"at_once": 2, "threads": 1}}
+    return {"recipe": recipe, "seed": seed, **found, **changes}
 
 
 GROUPS = {
@@ -123,6 +122,12 @@ def test_same_budget_for_every_run():
         (["+table.colour=red"], "colour"),
         (["table.recipes.lsgan_mnist=[experiment=gone]"], "gone"),
         (["table.overrides=['optimizer.generator.rate=1']"], "rate"),
+        (["table.shares=[1.0]"], "callbacks.snapshots.shares=[1.0]"),
+        (["table=stacked", "table.rank_by=fid"], "table.rank_by=fid"),
+        (["table=stacked", "table.metrics=[fid]"], "metrics: null"),
+        (["+table.published.gone=1"], "table.published=['gone']"),
+        (["train=flase"], "train"),
+        (["document=results"], "document=results must be named FILE.md"),
         (["jobs=0"], "jobs=0"),
         (["threads=0"], "threads=0"),
         (["table=gone"], "table"),
@@ -132,7 +137,7 @@ def test_wrong_input_is_refused_before_anything_is_written(
     overrides: list[str], said: str, tmp_path: Path, status_and_message: Callable
 ):
     output = tmp_path / "out"
-    status, message = status_and_message(call, f"output={output}", "document=null", *overrides)
+    status, message = status_and_message(call, f"output={output}", *overrides)
     assert status == 2
     assert said in message
     assert not output.exists()
@@ -180,7 +185,8 @@ def test_table_has_a_line_a_recipe_in_order_of_the_ranks():
 
 def test_a_recipe_that_diverged_has_no_rank_and_is_named():
     broken = {"recipe": "wild", "seed": 0, "status": "diverged", "metrics": {}, "curve": []}
-    groups = {**GROUPS, "wild": [{**broken, "images_seen": 500, "seconds": 3.0}]}
+    broken |= {"images_seen": 500, "seconds": 3.0, "placement": {}}
+    groups = {**GROUPS, "wild": [broken]}
     text = markdown.markdown(plan_of(), groups)
     line = next(line for line in text.splitlines() if "`wild`" in line)
     assert "1 diverged" in line
@@ -199,15 +205,28 @@ def test_plots_are_drawn_for_any_number_of_recipes(tmp_path: Path):
 def test_document_keeps_what_stands_around_the_table(tmp_path: Path):
     document, plan = tmp_path / "results.md", plan_of()
     document.write_text("before\n<!-- table recipes -->old<!-- end of table recipes -->\nafter\n")
-    reporting.put(document, plan, "new")
+    reporting.Places(plan, document).put("new")
     text = document.read_text()
     assert text == "before\n<!-- table recipes -->\nnew\n<!-- end of table recipes -->\nafter\n"
     document.write_text("# Results\n")
-    reporting.put(document, plan, "new")
+    places = reporting.Places(plan, document)
+    places.put("new")
     assert document.read_text().startswith("# Results\n\n## Every recipe")
-    reporting.put(document, plan, "newer")
+    places.put("newer")
     assert document.read_text().count("<!-- table recipes -->") == 1
     assert "new\n" not in document.read_text()
+
+
+def test_a_document_without_its_end_mark_is_refused_before_training(
+    tmp_path: Path, status_and_message: Callable
+):
+    document = tmp_path / "results.md"
+    document.write_text("<!-- table recipes -->\n")
+    given = [f"output={tmp_path / 'out'}", f"document={document}"]
+    status, message = status_and_message(call, *given)
+    assert status == 2
+    assert "<!-- end of table recipes -->" in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_csv_has_every_figure_of_every_run():
@@ -283,21 +302,27 @@ def test_whole_table_of_points_and_what_a_second_call_does(
     stamp = (runs / "ring-0" / "result.json").stat().st_mtime_ns
     (runs / "grid-1" / MEASURED).unlink()  # as if interrupted before it was measured
     capsys.readouterr()
-    assert call(*points, "threads=1") == 0
+    assert call(*points, "jobs=2", "threads=1") == 0
     out = capsys.readouterr().out
     assert "3 runs finished, 1 to go" in out
     assert (runs / "ring-0" / "result.json").stat().st_mtime_ns == stamp
     assert (runs / "grid-1" / MEASURED).exists()
 
-    with pytest.raises(AssertionError):
-        assert call(*points, "table.overrides=['trainer.max_epochs=2']") == 0
+    assert call(*points, "table.overrides=['trainer.max_epochs=2']") == 2
     assert "holds a run of other settings" in capsys.readouterr().err
+    (runs / "grid-1" / MEASURED).unlink()
+    assert call(*points, "jobs=1", "threads=2") == 2
+    assert "was trained with jobs=2 threads=1" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_killed_table_goes_on_where_it_was(points: list[str], tmp_path: Path):
     """SIGTERM ends the training in good order; the same command finishes it."""
-    more = ["table.seeds=[0]", "only=[ring]", "table.overrides=['trainer.max_epochs=200']"]
+    more = [
+        "table.seeds=[0]",
+        "only=[ring]",
+        "table.overrides=['trainer.max_epochs=200','trainer.limit_train_batches=4']",
+    ]
     command = [sys.executable, "-m", "gan_lab.bench_zoo", *points, *more, "threads=1"]
     environment = {**os.environ, "PYTHONPATH": str(CONF.parent)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
@@ -308,15 +333,33 @@ def test_a_killed_table_goes_on_where_it_was(points: list[str], tmp_path: Path):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
     assert process.returncode == 143
+    assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
     result = json.loads((folder / "result.json").read_text())
-    assert result["status"] == "interrupted"
-    assert result["images_seen"] > 0
-    OmegaConf.load(folder / "config.yaml")
-    assert math.isfinite(result["seconds"])
+    assert result["status"] == "finished"
+    assert result["images_seen"] == 200 * 4 * 256  # epochs, batches, points
+    assert (folder / MEASURED).exists()
 
 
-def test_cores_are_divided_among_the_runs():
-    assert running.divide(None, None, 2) == (1, 2)
-    assert running.divide(None, None, 16) == (4, 4)
-    assert running.divide(3, None, 16) == (3, 5)
-    assert running.divide(4, 2, 2) == (4, 2)
+@pytest.mark.parametrize(
+    ("cores", "gpus", "jobs", "threads", "expected"),
+    [
+        (2, 0, None, None, (1, 2)),
+        (16, 0, None, None, (4, 4)),
+        (16, 0, 3, None, (3, 5)),
+        (2, 0, 4, 2, (4, 2)),
+        (16, 2, None, None, (2, 8)),
+    ],
+)
+def test_cores_and_gpus_are_divided_among_the_runs(
+    cores: int,
+    gpus: int,
+    jobs: int | None,
+    threads: int | None,
+    expected: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(running.shares, "count_cores", lambda: cores)
+    monkeypatch.setattr(running.shares, "list_gpus", lambda: tuple(map(str, range(gpus))))
+    assert running.divide(jobs, threads) == expected

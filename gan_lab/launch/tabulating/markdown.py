@@ -9,7 +9,9 @@ from typing import Any
 from gan_lab.launch.benchmarking.results import table
 from gan_lab.launch.tabulating.plan import Plan
 from gan_lab.launch.tabulating.ranking import Rank, rank
+from gan_lab.launch.tabulating.wording import protocol, published
 from gan_lab.training.callbacks.evaluation import LOWER_IS_BETTER
+from gan_lab.training.callbacks.snapshots import images_name, share_name
 
 Figures = dict[str, Any]
 ANCHORS = {"floor": "*real images*", "ceiling": "*noise, or copies*"}
@@ -36,30 +38,6 @@ def markdown(plan: Plan, groups: dict[str, list[Figures]]) -> str:
     parts += [further(groups, order)] if plan.two_sample or plan.recovery else []
     parts += [published(plan, groups)]
     return "\n\n".join(part for part in parts if part)
-
-
-def protocol(plan: Plan, groups: dict[str, list[Figures]]) -> str:
-    """What the figures are, in a few sentences, and what made them."""
-    card = next(row["card"] for rows in groups.values() for row in rows if row["metrics"])
-    budget = "the recipe's own epochs" if plan.seconds is None else f"{plan.seconds:g} seconds"
-    done = {len([row for row in rows if row["metrics"]]) for rows in groups.values()}
-    seeds = f"{min(done)} to {max(done)}" if len(done) > 1 else f"{max(done)}"
-    return (
-        f"Each run has {budget}; {seeds} seeds of each, mean ± standard deviation. *Last* is the "
-        f"end of a run: {card['num_fake']:,} images of the averaged generator against "
-        f"{card['num_real']:,} {card['split']} images of {card['data']}. *Best* is the moment of "
-        f"the curve ({plan.curve_images:,} images a point) that the validation part prefers, then "
-        "measured like the last. Ranks compare the last by t tests on logarithms with a pooled "
-        "deviation, Holm-corrected at 5 %: in brackets the places that chance may as well have "
-        f"given. {machines(groups)} `python -m gan_lab.bench_zoo "
-        f"table={plan.name}`"
-    )
-
-
-def machines(groups: dict[str, list[Figures]]) -> str:
-    """Where the runs were, as each of them noted it."""
-    rows = [row for rows in groups.values() for row in rows if row["metrics"]]
-    return " ".join(sorted({row["machine"] for row in rows}))
 
 
 def ranked(groups: dict[str, list[Figures]], first: str) -> dict[str, Rank]:
@@ -94,11 +72,9 @@ def scores(
         measured = [row for row in rows if row["metrics"]]
         diverged = len(rows) - len(measured)
         cells = [str(ranks.get(name, "")), f"`{name}`" + f" ({diverged} diverged)" * bool(diverged)]
-        cells += [mean(values(rows, first), first)]
-        cells += [
-            mean([found for row in measured if (found := row["best"][first]) is not None], first)
-        ]
-        cells += [mean(at_images(measured, count, first), first) for count in plan.images]
+        best = [row["best"][first] for row in measured if row["best"][first] is not None]
+        found = [values(rows, first), best, *(at_images(measured, n, first) for n in plan.images)]
+        cells += [mean(figures, first, len(rows)) for figures in found]
         lines.append([*cells, *costs(rows, measured), health(measured)])
     for kind, what in ANCHORS.items():
         lines.append(["", what, anchor(groups, first, kind), *[""] * (len(columns) - 3)])
@@ -126,43 +102,40 @@ def qualities(plan: Plan, groups: dict[str, list[Figures]], order: list[str]) ->
     rows = [row for name in order for row in groups[name]]
     names = dict.fromkeys(name for row in rows for name in row["metrics"])
     names.pop(plan.rank_by, None)
-    lines = [
-        [f"`{name}`", *(mean(values(groups[name], metric), metric) for metric in names)]
-        for name in order
-    ]
+    lines = [[f"`{name}`", *(quality(groups[name], metric) for metric in names)] for name in order]
     for kind, what in ANCHORS.items():
         lines.append([what, *(anchor(groups, metric, kind) for metric in names)])
     return table(["recipe", *names], lines)
 
 
+def quality(rows: Sequence[Figures], name: str) -> str:
+    return mean(values(rows, name), name, sum(name in row["metrics"] for row in rows))
+
+
 def anchor(groups: dict[str, list[Figures]], name: str, kind: str) -> str:
-    """What a perfect or a useless generator has."""
+    """What a perfect or a useless generator has; empty where that depends on the run."""
     rows = [row for found in groups.values() for row in found]
-    known = (row["metrics"].get(name, {}).get(kind) for row in rows)
-    return mean([value for value in known if value is not None][:1], name)
-
-
-def published(plan: Plan, groups: dict[str, list[Figures]]) -> str:
-    told = [[f"`{name}`", said] for name, said in plan.published.items() if name in groups]
-    if not told:
-        return ""
-    return f"Published, by another ruler each:\n\n{table(['recipe', 'figure'], told)}"
+    known = [row["metrics"].get(name, {}).get(kind) for row in rows]
+    values = [value for value in known if value is not None]
+    same = values and math.isclose(min(values), max(values), rel_tol=1e-6)
+    return mean(values[:1], name) if same else ""
 
 
 def at_images(rows: Sequence[Figures], count: int, first: str) -> list[float]:
     """The curve's figure after so many images, of the runs that got there."""
-    points = [point for row in rows for point in row["curve"] if point["at"] == f"images_{count}"]
+    points = [point for row in rows for point in row["curve"] if point["at"] == images_name(count)]
     return [point[first] for point in points if math.isfinite(point.get(first, math.nan))]
 
 
-def mean(found: Sequence[float], name: str) -> str:
-    """`1.23 ± 0.04`, or one value; empty for none."""
+def mean(found: Sequence[float], name: str, of: int | None = None) -> str:
+    """`1.23 ± 0.04`, or one value; empty for none. Says where they are fewer than `of`."""
     if not found:
         return ""
     text = NUMBERS.get(name, short)
+    lacking = f" ({len(found)} of {of})" if of is not None and len(found) < of else ""
     if len(found) == 1:
-        return text(found[0])
-    return f"{text(statistics.fmean(found))} ± {text(statistics.stdev(found))}"
+        return text(found[0]) + lacking
+    return f"{text(statistics.fmean(found))} ± {text(statistics.stdev(found))}{lacking}"
 
 
 def short(value: float) -> str:
@@ -181,17 +154,18 @@ def equal_times(plan: Plan, groups: dict[str, list[Figures]], order: list[str]) 
     first = plan.rank_by
     if not any(first in p for rows in groups.values() for row in rows for p in row["curve"]):
         return ""
-    moments = [f"share_{share:g}" for share in plan.shares] + ["last"]
+    moments = [share_name(share) for share in plan.shares] + ["last"]
     seconds = plan.seconds or 1.0
     heads = [f"{share * seconds:g} s" if plan.seconds else f"{share:.1%}" for share in plan.shares]
     lines = []
     for name in order:
         points = [point for row in groups[name] for point in row["curve"]]
+        count = len(groups[name])
         found = (
             [p[first] for p in points if p["at"] == at and math.isfinite(p[first])]
             for at in moments
         )
-        lines.append([f"`{name}`", *(mean(values, first) for values in found)])
+        lines.append([f"`{name}`", *(mean(values, first, count) for values in found)])
     note = (
         f"{first} on the way, {plan.curve_images:,} images a point (a recipe that lowers its rate "
         "over the budget gives its best only at the end):"

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lab import UserError
 from gan_lab.data.datamodule import ImageData
-from gan_lab.launch import assemble, diagnosing, drawing, hardware, judging
+from gan_lab.launch import assemble, diagnosing, drawing, hardware, judging, trust
 from gan_lab.launch.benchmarking.results import describe_machine
 from gan_lab.launch.entry import compose_run
 from gan_lab.launch.runs import read_result
@@ -22,6 +22,7 @@ from gan_lab.metrics.measures import MEASURES, Comparison
 from gan_lab.metrics.modes import known_modes
 from gan_lab.metrics.reals import Reals, RealSide
 from gan_lab.metrics.storage import Cache, write_atomically
+from gan_lab.training.callbacks.evaluation import LOWER_IS_BETTER
 from gan_lab.training.sampling import generate_images, labels_like
 
 MEASURED = "measured.json"
@@ -45,7 +46,7 @@ def measure(folder: Path, how: Figures) -> Figures:
     content = drawing.load_content(last)
     data: ImageData = build(OmegaConf.create(content["config"]["data"]), "data")
     data.prepare_data()
-    curve = Curve(data, how["curve_images"])
+    curve = Curve(data, how["curve_images"], how["rank_by"])
     points = [point(path, curve) for path in sorted((folder / "snapshots").glob("*.ckpt"))]
     points.append(point(last, curve, read_result(folder)))
     points.sort(key=lambda entry: entry["seconds"])
@@ -65,15 +66,16 @@ def measure(folder: Path, how: Figures) -> Figures:
 
 
 class Curve:
-    """One number for a generator at a moment, by as many images as `count`, in both splits.
+    """The metric of the ranks for a generator at a moment, by as many images as `count`.
 
-    The number of `validation` chooses the best moment, that of `test` is reported. Where the
-    data's modes are known, there is one number and no split.
+    Its value against `validation` chooses the best moment, that against `test` is reported. Where
+    the data's modes are known, there is no split, and the latents are not those of the end.
     """
 
-    def __init__(self, data: ImageData, count: int) -> None:
+    def __init__(self, data: ImageData, count: int, name: str = "fid") -> None:
         self.data = data
         self.count = count
+        self.name = name
         self.known = known_modes(data)
         if self.known is None:
             extractor = load_extractor(find_weights(data))
@@ -85,19 +87,21 @@ class Curve:
             }
 
     def __call__(self, generator: Any) -> Figures:
-        labels = None
+        labels, seed = None, SEED if self.known is None else SEED + 1
         if generator.num_classes:
-            labels = labels_like(self.data.images("train")[1], self.count, SEED)
-        images = generate_images(generator, self.count, SEED, labels=labels)
+            labels = labels_like(self.data.images("train")[1], self.count, seed)
+        images = generate_images(generator, self.count, seed, labels=labels)
         if self.known is not None:
             values = self.known.measure(images)
             return {**values, "chosen_by": values[self.known.monitor]}
         sample = self.sides["test"].sample(images)
-        fids = {
-            split: MEASURES["fid"](Comparison(sample, side, replicates=0)).value
+        found = {
+            split: MEASURES[self.name](Comparison(sample, side, replicates=0)).value
             for split, side in self.sides.items()
         }
-        return {"fid": fids["test"], "chosen_by": fids.get("validation", fids["test"])}
+        chosen = found.get("validation", found["test"])
+        sign = 1 if self.name in LOWER_IS_BETTER else -1
+        return {self.name: found["test"], "chosen_by": sign * chosen}
 
 
 def point(path: Path, curve: Curve, result: Figures | None = None) -> Figures:
@@ -111,6 +115,7 @@ def point(path: Path, curve: Curve, result: Figures | None = None) -> Figures:
 def evaluate(checkpoint: Path, how: Figures, metrics: list[str] | None = None) -> Figures:
     """The result of `evaluate` for a checkpoint."""
     names = metrics or how["metrics"]
+    trained = drawing.load_content(checkpoint)["config"]["data"]
     given = {
         "checkpoint": checkpoint,
         "metrics": "null" if names is None else f"[{','.join(names)}]",
@@ -120,6 +125,7 @@ def evaluate(checkpoint: Path, how: Figures, metrics: list[str] | None = None) -
         "recovery": how["recovery"] and metrics is None,
     }
     overrides = [f"{key}={value}" for key, value in given.items()]
+    overrides += [f"data.root={trained['root']}"] if "root" in trained else []
     config, _ = compose_run("evaluate", overrides)
     subject = judging.prepare(config, overrides)
     return judging.measure(subject, config)
@@ -141,6 +147,7 @@ def count_parameters(content: Figures) -> dict[str, int]:
     assert isinstance(config, DictConfig)
     module = assemble.build_module(config)
     players = {"generator": module.generator, "discriminator": module.discriminator}
+    players |= {"heads": module.objective}
     return {
         name: sum(parameter.numel() for parameter in network.parameters())
         for name, network in players.items()
@@ -157,9 +164,10 @@ def verdicts(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """`FOLDER HOW`: measure a run in a process of its own."""
+    """`FOLDER HOW [trusted=..]`: measure a run in a process of its own."""
     folder, how = Path(sys.argv[1]), json.loads(sys.argv[2])
-    write_atomically(folder / MEASURED, to_json(measure(folder, how)).encode())
+    with trust.from_command(sys.argv[3:]):
+        write_atomically(folder / MEASURED, to_json(measure(folder, how)).encode())
 
 
 if __name__ == "__main__":

@@ -8,11 +8,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab import UserError
+from gan_lab.data.points import Mixture
+from gan_lab.data.stacked_mnist import StackedMNIST
+from gan_lab.launch import assemble, shares
 from gan_lab.launch.drawing import check_place
 from gan_lab.launch.entry import compose_run
 from gan_lab.launch.schema import conform
+from gan_lab.metrics.modes import FIELDS
 from gan_lab.metrics.protocol import check_metrics
+from gan_lab.training.callbacks.snapshots import Snapshots
 
+SHIFT = 5  # odd: with two runs at once, neighbours change
 SNAPSHOTS = "callbacks=[default,snapshots]"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
@@ -77,7 +83,8 @@ class Plan:
         """The same with some of its recipes."""
         if names is None:
             return self
-        wanted = conform(OmegaConf.to_container(names), list[str], "only")
+        given = OmegaConf.to_container(names) if OmegaConf.is_list(names) else [names]
+        wanted = conform(given, list[str], "only")
         unknown = [name for name in wanted if name not in self.recipes]
         if unknown or not wanted:
             raise UserError(f"only={wanted} must be of the table's {list(self.recipes)}")
@@ -92,25 +99,55 @@ class Plan:
             raise UserError(f"table.seconds={self.seconds} must be above 0, or null for epochs")
         if self.curve_images < 10:
             raise UserError(f"table.curve_images={self.curve_images} must be at least 10")
-        if self.rank_by not in [*check_metrics(self.metrics), "modes", "mode_kl"]:
-            raise UserError(f"table.rank_by={self.rank_by} must be one of table.metrics")
+        check_metrics(self.metrics)
+        Snapshots(self.shares, self.images)
         if not self.recipes:
             raise UserError("table.recipes={} names no recipe")
         for name in (self.name, *self.recipes):
             if not PLAIN.fullmatch(name):
                 raise UserError(f"table: the name {name} must be of letters, digits, `.`, `_`, `-`")
-        for job in self.jobs():
-            if job.seed == self.seeds[0]:
-                compose_run("train", job.overrides)
+        unknown = sorted(set(self.published) - set(self.recipes))
+        if unknown:
+            raise UserError(f"table.published={unknown} must be of table.recipes")
+        for name in self.recipes:
+            config, _ = compose_run("train", self.overrides_of(name, self.seeds[0]))
+            self.check_measures(name, assemble.build_data(config))
+
+    def check_measures(self, name: str, data: Any) -> None:
+        """Raise UserError where a recipe's data cannot be measured as the table asks."""
+        if not isinstance(data.source, Mixture | StackedMNIST):
+            if self.rank_by not in check_metrics(self.metrics):
+                raise UserError(
+                    f"table.rank_by={self.rank_by} must be one of table.metrics: the images of "
+                    f"{name} are compared by their features"
+                )
+            return
+        if self.metrics is not None or self.two_sample or self.recovery:
+            raise UserError(
+                f"table: the modes of {name}'s data are counted; set metrics: null and neither "
+                "two_sample nor recovery"
+            )
+        known = sorted(FIELDS.keys() - {"mode_misses"})
+        if self.rank_by not in known:
+            raise UserError(
+                f"table.rank_by={self.rank_by} must be of {known}: the modes of {name}'s data "
+                "are counted"
+            )
 
     def jobs(self) -> list[Job]:
-        """All runs, seed by seed, so that a drift of the machine meets all recipes alike."""
+        """All runs, seed by seed, so that a drift of the machine meets all recipes alike.
+
+        Each seed begins elsewhere in the list, so that no two recipes always run beside each other.
+        """
+        names = list(self.recipes)
         return [
-            Job(recipe, seed, folder, [*given, *self.common(), f"seed={seed}"])
-            for seed in self.seeds
-            for recipe, given in self.recipes.items()
-            for folder in [self.folder / f"{recipe}-{seed}"]
+            Job(name, seed, self.folder / f"{name}-{seed}", self.overrides_of(name, seed))
+            for turn, seed in enumerate(self.seeds)
+            for name in (*names[SHIFT * turn % len(names) :], *names[: SHIFT * turn % len(names)])
         ]
+
+    def overrides_of(self, name: str, seed: int) -> list[str]:
+        return [*self.recipes[name], *self.common(), f"seed={seed}"]
 
     def common(self) -> list[str]:
         """Overrides of every run: the budget, what is kept for the curve, nothing measured."""
@@ -119,10 +156,11 @@ class Plan:
             f"callbacks.snapshots.shares={self.shares}",
             f"callbacks.snapshots.images={self.images}",
         ]
-        budget = []
+        # A run is one process: of several GPUs it gets one.
+        budget = ["trainer.devices=1"] if shares.list_gpus() else []
         if self.seconds is not None:
             milliseconds = round(1000 * self.seconds)
-            budget = [f"trainer.max_time={{milliseconds:{milliseconds}}}"]
+            budget += [f"trainer.max_time={{milliseconds:{milliseconds}}}"]
             budget += ["trainer.max_epochs=null"]
         quiet = ["callbacks.evaluation=null", "trainer.enable_progress_bar=false"]
         return [text.replace(" ", "") for text in (*keep, *budget, *quiet)] + self.overrides

@@ -13,12 +13,53 @@ from gan_lab.launch.runs import read_result
 from gan_lab.launch.tabulating.markdown import markdown
 from gan_lab.launch.tabulating.measuring import read_measured
 from gan_lab.launch.tabulating.plan import Job, Plan
+from gan_lab.launch.tabulating.records import read_placement, require_same
 from gan_lab.metrics.storage import write_atomically
 
 Figures = dict[str, Any]
+ENDED = ("finished", "diverged")
 
 
-def write(plan: Plan, document: Any) -> Figures:
+class Places:
+    """Where the report of a table goes; UserError where it cannot.
+
+    Args:
+        document: that gets the table between its marks, or None for one beside the runs.
+    """
+
+    def __init__(self, plan: Plan, document: Any) -> None:
+        self.document = plan.folder / "report.md" if document is None else Path(str(document))
+        check_place(self.document)
+        if self.document.suffix != ".md":
+            raise UserError(f"document={document} must be named FILE.md")
+        self.folder = plan.folder if document is None else self.document.with_suffix("")
+        self.start, self.end = f"<!-- table {plan.name} -->", f"<!-- end of table {plan.name} -->"
+        self.title = plan.title
+        self.split()
+
+    def split(self) -> tuple[str, str]:
+        """The document before and after the table."""
+        try:
+            text = self.document.read_text("utf-8") if self.document.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"document={self.document} cannot be read: {error}") from error
+        before, mark, rest = text.partition(self.start)
+        if not mark:
+            return f"{before.rstrip()}\n\n## {self.title}\n\n".lstrip(), "\n"
+        if self.end not in rest:
+            raise UserError(
+                f"document={self.document} has the mark {self.start} without {self.end}; add it"
+            )
+        return before, rest.partition(self.end)[2]
+
+    def put(self, text: str) -> None:
+        """Replace what stands between the marks, or add the table at the end."""
+        before, after = self.split()
+        whole = f"{before}{self.start}\n{text}\n{self.end}{after}"
+        write_atomically(self.document, whole.encode())
+
+
+def write(plan: Plan, places: Places) -> Figures:
     """Write everything about the finished runs; print the table and where it is.
 
     Raises:
@@ -30,23 +71,21 @@ def write(plan: Plan, document: Any) -> Figures:
     rows = [row for row in (read(job, plan) for job in plan.jobs()) if row]
     if not any(row["metrics"] for row in rows):
         raise UserError(f"{plan.folder} holds no finished run of this table; leave out train=false")
-    place = plan.folder / "report.md" if document is None else Path(str(document))
-    check_place(place)
-    beside = place.with_suffix("") if document is not None else plan.folder
-    groups = {name: [r for r in rows if r["recipe"] == name] for name in plan.recipes}
+    groups = {name: [row for row in rows if row["recipe"] == name] for name in plan.recipes}
     text = markdown(plan, {name: found for name, found in groups.items() if found})
+    names = [f"{plan.name}{end}" for end in (".csv", "_curve.csv")]
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        names = [f"{plan.name}{end}" for end in (".csv", "_curve.csv")]
+        places.folder.mkdir(parents=True, exist_ok=True)
         for name, content in zip(names, (run_rows(rows), curve_rows(rows)), strict=True):
-            write_atomically(beside / name, to_csv(content).encode())
-        drawn = plots.draw(plan, groups, beside)
-        pictures = [f"![{path.stem}]({path.relative_to(place.parent)})" for path in drawn]
-        put(place, plan, "\n\n".join([text, *pictures]))
+            write_atomically(places.folder / name, to_csv(content).encode())
+        drawn = plots.draw(plan, groups, places.folder)
+        beside = places.document.parent
+        pictures = [f"![{path.stem}]({path.relative_to(beside).as_posix()})" for path in drawn]
+        places.put("\n\n".join([text, *pictures]))
     except OSError as error:
         raise RunError(f"cannot write the report of {plan.name}: {error}") from error
     written = ", ".join([*names, *(path.name for path in drawn)])
-    print(f"{text}\nwrote {place} and, in {beside}, {written}")
+    print(f"{text}\nwrote {places.document} and, in {places.folder}, {written}")
     return {"runs": rows}
 
 
@@ -54,10 +93,13 @@ def read(job: Job, plan: Plan) -> Figures | None:
     """A run's figures; without metrics where it diverged, None where it is not finished."""
     result, measured = read_result(job.folder), read_measured(job.folder, plan)
     status = result.get("status")
+    if status in ENDED:
+        require_same(job)
     if status != "diverged" and not (status == "finished" and measured):
         return None
     kept = {key: result[key] for key in ("status", "images_seen", "seconds", "precision")}
     row: Figures = {"recipe": job.recipe, "seed": job.seed, **kept, "metrics": {}, "curve": []}
+    row["placement"] = read_placement(job.folder)
     if measured is None or status != "finished":
         return row
     # JSON has no word for what is not a number, as the KL of a run that hits no mode.
@@ -97,16 +139,3 @@ def to_csv(rows: Sequence[Figures]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
-
-
-def put(document: Path, plan: Plan, text: str) -> None:
-    """Replace what stands between a table's marks, or add it at the end of the document."""
-    start, end = f"<!-- table {plan.name} -->", f"<!-- end of table {plan.name} -->"
-    before = document.read_text() if document.exists() else ""
-    if start in before and end not in before.partition(start)[2]:
-        raise UserError(f"document={document} has the mark {start} without {end}; add it")
-    head, mark, rest = before.partition(start)
-    if not mark:
-        head = f"{before.rstrip()}\n\n## {plan.title}\n\n".lstrip()
-    after = rest.partition(end)[2] if mark else "\n"
-    write_atomically(document, f"{head}{start}\n{text}\n{end}{after}".encode())

@@ -43,20 +43,24 @@ class Snapshots(Callback):
         self.folder = Path(trainer.default_root_dir) / FOLDER
         seen = pl_module.images_seen
         share = local_progress(trainer, seen) if seen else 0.0
-        # What a resumed run has passed was saved then; what lies ahead is saved (again).
+        # What a resumed run has passed was saved then. What lies ahead a killed session may have
+        # saved, from a state that is not to be had again.
         self.due_shares = [s for s in self.shares if s > share]
         self.due_images = [count for count in self.images if count > seen]
+        if trainer.is_global_zero:
+            for name in (*map(share_name, self.due_shares), *map(images_name, self.due_images)):
+                (self.folder / f"{name}.ckpt").unlink(missing_ok=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         if not trainer.is_global_zero:
             return
         while self.due_images and pl_module.images_seen >= self.due_images[0]:
-            self.keep(trainer, pl_module, f"images_{self.due_images.pop(0)}")
+            self.keep(trainer, pl_module, images_name(self.due_images.pop(0)))
         if not self.due_shares:
             return
         share = local_progress(trainer, pl_module.images_seen)
         while self.due_shares and share >= self.due_shares[0]:
-            self.keep(trainer, pl_module, f"share_{self.due_shares.pop(0):g}")
+            self.keep(trainer, pl_module, share_name(self.due_shares.pop(0)))
 
     def keep(self, trainer: Trainer, module: GAN, name: str) -> None:
         """Write one file; a disk that refuses costs the snapshot, not the run."""
@@ -79,6 +83,14 @@ class Snapshots(Callback):
             storage.lost(path, error)
         else:
             storage.written(path)
+
+
+def share_name(share: float) -> str:
+    return f"share_{share:g}"
+
+
+def images_name(count: int) -> str:
+    return f"images_{count}"
 
 
 def config_of(trainer: Trainer) -> dict[str, Any]:
