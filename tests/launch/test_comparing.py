@@ -20,6 +20,7 @@ from gan_lab.launch.comparing import gathering, leaderboard, words
 from gan_lab.launch.comparing.parameters import count_parameters
 from gan_lab.launch.comparing.records import find_runs, read_run
 from gan_lab.launch.comparing.report import Report, report_of
+from gan_lab.launch.comparing.rows import brief
 from gan_lab.launch.entry import compose_run, guarded
 from gan_lab.metrics.card import Card
 from tests.conftest import tiny, tiny_config
@@ -390,6 +391,15 @@ def test_a_study_counts_repetitions_and_not_the_trial_that_was_chosen(tmp_path: 
     assert gone == {("pruned", "hopeless"), ("failed", "out of memory")}
 
 
+def test_a_better_row_that_was_repeated_elsewhere_is_the_best(tmp_path: Path) -> None:
+    for seed, fid in enumerate((3.0, 3.5)):
+        make_run(tmp_path / f"{seed}", (fid,), seed, changes={LR: 9e-3})
+    study = study_of(tmp_path / "study")
+    (group,) = reported(study, tmp_path / "0", tmp_path / "1").groups
+    assert group.winner is group.rows[0]
+    assert group.winner.label == "generator.lr=9e-3"
+
+
 def test_what_diverged_in_a_study_is_not_called_pruned(tmp_path: Path) -> None:
     make_run(tmp_path / "a", (math.nan,), status="diverged")
     trials = [trial(0, [], "a", state="pruned", reason="not a number")]
@@ -458,3 +468,35 @@ def test_a_real_run_is_read(finished_run: Path, tmp_path: Path) -> None:
 def test_nothing_is_guessed_of_an_unreadable_study(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no study"):
         reported(write_study(tmp_path, {"trials": 3}))
+
+
+ODD = [
+    "a: 1",
+    "seed: [1, 2]\ndata: words",
+    "optimizer: {generator: {lr: fast}}\ncallbacks: null",
+    "networks: 5\nseed: ${oc.env:HOME}\nname: ???",
+    "callbacks: {evaluation: {monitor: [fid]}, health: 3}\nnetworks: {generator: {_target_: os}}",
+]
+
+
+@pytest.mark.parametrize("config", ODD)
+def test_a_config_may_hold_anything(config: str, tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    odd = make_run(tmp_path / "b", probes=4)
+    (odd / "config.yaml").write_text(config)
+    for name in ("result.json", "overrides.yaml"):
+        (odd / name).write_text('{"status": 3, "seconds": "long", "command": 5}')
+    report = reported(tmp_path)
+    assert len(report.records) == 2
+    assert str(odd) in words.text(report)
+
+
+def test_keys_are_as_brief_as_tells_them_apart() -> None:
+    keys = ["a.generator.lr", "b.generator.lr", "penalty.r1.gamma", "objective._target_", "seed"]
+    assert brief(keys) == {
+        "a.generator.lr": "a.generator.lr",
+        "b.generator.lr": "b.generator.lr",
+        "penalty.r1.gamma": "r1.gamma",
+        "objective._target_": "objective",
+        "seed": "seed",
+    }

@@ -57,7 +57,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compare")
     make_grid(folder / "sweep", (1e-3, 1e-2), (1e-3, 1e-2))
     command = [f"name={EVIL}"]
-    keys = {RATES[0]: 1e-1, "objective.note": EVIL}
+    keys = {RATES[0]: 1e-1, "objective.$x_{$_note": EVIL}  # and no formula for matplotlib
     make_run(folder / "sweep" / "evil", (9.0, 8.0), changes=keys, command=command)
     make_run(folder / "sweep" / "lost", (9.0,), status="diverged", changes={RATES[0]: 1.0})
     trials = [trial(k, [k, 9 - k], None, state="complete") for k in range(3)]

@@ -127,8 +127,8 @@ def lines(
     if is_logarithmic(values):
         axes.set_yscale("log")
         log_ticks(axes.yaxis, values)
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+    axes.set_xlabel(clip(names[0]))
+    axes.set_ylabel(clip(names[1]))
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
     axes.grid(color=theme.faint, alpha=0.5)
@@ -161,8 +161,8 @@ def along(
         across = axes.get_xaxis_transform()
         axes.plot(lost, top, "x", color=theme.alarm, transform=across, label="diverged or failed")
         axes.legend(fontsize=8)
-    axes.set_xlabel(x_name)
-    axes.set_ylabel(y_name)
+    axes.set_xlabel(clip(x_name))
+    axes.set_ylabel(clip(y_name))
     axes.grid(color=theme.faint, alpha=0.5)
 
 
@@ -232,8 +232,8 @@ def front(
     axes.plot(xs, ys, "o", color=theme.lines[7], alpha=0.6, markersize=5, label="trials")
     axes.plot(*zip(*chosen, strict=True), "o-", color=theme.lines[1], label="Pareto front")
     scale(axes, xs, ys)
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+    axes.set_xlabel(clip(names[0]))
+    axes.set_ylabel(clip(names[1]))
     axes.grid(color=theme.faint, alpha=0.5)
     axes.legend(fontsize=8)
 
@@ -241,7 +241,7 @@ def front(
 def clip(text: str, most: int = 38) -> str:
     """Short enough for a chart, and free of what matplotlib would read as formulas."""
     text = text if len(text) <= most else text[: most - 1] + "…"
-    return text.replace("$", r"\$").removeprefix("_")
+    return text.replace("$", r"\$").lstrip("_")
 
 
 def value_text(value: float) -> str:

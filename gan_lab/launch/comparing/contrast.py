@@ -29,11 +29,15 @@ def mean_and_spread(summary: Summary | None) -> str:
 
 
 def winner(rows: Sequence[Row]) -> Row | None:
-    """The first row without losses; where a study has repeated its finalists, the first of them."""
+    """The first row without losses; once a study has repeated its finalists, of those repeated.
+
+    The best of many trials that were run once is the luckiest of them.
+    """
     ranked = [row for row in rows if row.place is not None]
     sound = [row for row in ranked if not row.lost] or ranked
-    finalists = [row for row in sound if any(record.finalist for record in row.counted)]
-    return next(iter(finalists or sound), None)
+    finals = any(record.finalist for row in sound for record in row.counted)
+    repeated = [row for row in sound if finals and len(row.counted) > 1]
+    return next(iter(repeated or sound), None)
 
 
 def contrast(rows: Sequence[Row], by: str) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def names(group: Group) -> list[Column]:
     keys = list(group.rows[0].varied) if group.rows else []
     if not 0 < len(keys) <= NAMED_BY_KEYS or len({row.label for row in group.rows}) < 2:
         return [Column("run", "what differs", lambda row: Cell(row.label, row.label))]
-    return [Column(brief(key), key, setting(key)) for key in keys]
+    short = brief(keys)
+    return [Column(short[key], key, setting(key)) for key in keys]
 
 
 def setting(key: str) -> Callable[[Row], Cell]:

@@ -37,7 +37,7 @@ def curve_charts(group: Group) -> list[Chart]:
         says += f"; {left} further rows are left out." if left > 0 else "."
         title = f"{group.metric} over {'images' if axis == 'images' else 'time'}"
         keys = list(shown[0].varied)
-        named = ", ".join(map(brief, keys)) if len(keys) <= NAMED_BY_KEYS else ""
+        named = ", ".join(brief(keys).values()) if len(keys) <= NAMED_BY_KEYS else ""
         draw = drawing_of_lines(bands, (unit, group.metric, named))
         found.append(chart(f"over_{axis}", title, says, draw))
     return found
@@ -74,18 +74,20 @@ def landscape_charts(group: Group, by: str) -> list[Chart]:
 
 def chart_along(group: Group, key: str, by: str, alone: bool) -> Chart:
     places = spots(group.rows, key, None, by)
+    name = brief(group.rows[0].varied)[key]
 
     def draw(axes: Axes, theme: Theme) -> None:
-        charts.along(axes, theme, places, brief(key), group.metric, group.lower)
+        charts.along(axes, theme, places, name, group.metric, group.lower)
 
     says = "Each point is a row, its bar one standard deviation over seeds"
     joined = not alone and len({spot.x for spot in places}) <= charts.JOINED
-    says += f"; the line joins the best for each {brief(key)}." if joined else "."
-    return chart(f"along_{brief(key)}", f"{group.metric} against {brief(key)}", says, draw)
+    says += f"; the line joins the best for each {name}." if joined else "."
+    return chart(f"along_{name}", f"{group.metric} against {name}", says, draw)
 
 
 def chart_over(group: Group, keys: tuple[str, str], by: str) -> Chart:
-    first, second = (brief(key) for key in keys)
+    names = brief(group.rows[0].varied)
+    first, second = (names[key] for key in keys)
     places = spots(group.rows, *keys, by)
 
     def draw(axes: Axes, theme: Theme) -> None:
@@ -99,7 +101,8 @@ def chart_over(group: Group, keys: tuple[str, str], by: str) -> Chart:
 def importance_charts(group: Group) -> list[Chart]:
     if group.importance is None:
         return []
-    shares = [(brief(share.key), share.share) for share in group.importance.shares]
+    names = brief(group.rows[0].varied)
+    shares = [(names[share.key], share.share) for share in group.importance.shares]
     if group.importance.rest is not None:
         shares.append(("rest", group.importance.rest))
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,7 +152,8 @@ def name(rows: Sequence[Row]) -> None:
 
 
 def told(varied: Mapping[str, Any]) -> str:
-    return ", ".join(f"{brief(key)}={show(value)}" for key, value in varied.items())
+    names = brief(varied)
+    return ", ".join(f"{names[key]}={show(value)}" for key, value in varied.items())
 
 
 def commands(rows: Sequence[Row]) -> list[str]:
@@ -167,10 +168,15 @@ def is_told(override: str) -> bool:
     return not any(key == part or key.startswith((f"{part}.", f"{part}/")) for part in UNTOLD)
 
 
-def brief(key: str) -> str:
-    """The last two parts of a key; a class is named by where it stands."""
-    parts = key.removesuffix("._target_").split(".")
-    return ".".join(parts[-2:])
+def brief(keys: Iterable[str]) -> dict[str, str]:
+    """Each key with its last two parts, where these tell it from the others.
+
+    A class is named by where it stands: `objective`, not `objective._target_`.
+    """
+    whole = {key: key.removesuffix("._target_") for key in keys}
+    short = {key: ".".join(name.split(".")[-2:]) for key, name in whole.items()}
+    counts = Counter(short.values())
+    return {key: name if counts[name] == 1 else whole[key] for key, name in short.items()}
 
 
 def show(value: Any) -> str:

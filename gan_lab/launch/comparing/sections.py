@@ -9,7 +9,7 @@ from gan_lab.launch.comparing.importance import Importance
 from gan_lab.launch.comparing.markup import Markup, join, png_address, tag, void
 from gan_lab.launch.comparing.pictures import Grid
 from gan_lab.launch.comparing.report import Group, Report
-from gan_lab.launch.comparing.rows import brief, show
+from gan_lab.launch.comparing.rows import show
 from gan_lab.launch.comparing.tables import (
     EMPTY,
     cell,
@@ -92,7 +92,7 @@ def importance(found: Importance | None, place: int) -> Markup:
     lines = [
         tag(
             "tr",
-            tag("td", brief(share.key), data_key=share.key),
+            tag("td", share.key, data_key=share.key),
             tag("td", f"{share.share:.0%}", data_key=share.share),
             tag("td", figure(share.p, 2), data_key=share.p),
         )

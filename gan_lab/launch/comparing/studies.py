@@ -119,24 +119,28 @@ def study_runs(study: Study) -> tuple[list[Record], list[Lost]]:
     """The runs of trials and finalists, and what has no run that could be read."""
     found, lost = [], []
     for trial in study.trials:
-        record = run_of(trial)
-        if record is None:
-            why = trial.reason or "its run folder is not there"
-            lost.append(Lost(f"{study.name}, trial {trial.number}", trial.state, why))
-        else:
-            found.append(record)
+        name = f"{study.name}, trial {trial.number}"
+        try:
+            found.append(run_of(trial))
+        except UserError as error:
+            lost.append(Lost(name, trial.state, trial.reason or str(error)))
     for folder in (folder for finalist in study.finalists for folder in finalist.folders):
-        if (folder / "config.yaml").is_file():
+        try:
             found.append(replace(read_run(folder), finalist=True))
-        else:
-            lost.append(Lost(str(folder), "missing", "a finalist whose run folder is not there"))
+        except UserError as error:
+            lost.append(Lost(str(folder), "missing", f"a finalist: {error}"))
     return found, lost
 
 
-def run_of(trial: Trial) -> Record | None:
-    """The trial's run with what the study knows of it; None where there is none to be read."""
-    if trial.folder is None or not (runs := find_runs(trial.folder)):
-        return None
+def run_of(trial: Trial) -> Record:
+    """The trial's run with what the study knows of it.
+
+    Raises:
+        UserError: where there is none that can be read.
+    """
+    runs = find_runs(trial.folder) if trial.folder else []
+    if not runs:
+        raise UserError("its run folder is not there")
     record = read_run(runs[0])
     if trial.state == "pruned" and record.status != "diverged":
         return replace(record, status="pruned", why=trial.reason or "the study gave it up")

@@ -39,7 +39,7 @@ def headline(group: Group, report: Report) -> str:
         f"({report.by} of each run; {way} is better)."
     )
     if row.place != 1:
-        text += " Rows above it were run once, or lost a run; this one a study chose and repeated."
+        text += " The rows above it were run once, this one was repeated."
     return text
 
 

@@ -44,7 +44,7 @@ def files(
     for place, (drawn, shown) in enumerate(zip(charts, grids, strict=True), 1):
         prefix = f"{place}_" if len(charts) > 1 else ""
         for chart in drawn:
-            yield plain(f"{prefix}{chart.name}"), chart.light
+            yield plain(f"{prefix}{chart.name}")[:100], chart.light
         for number, grid in enumerate(shown, 1):
             yield plain(f"{prefix}samples_{number:02d}"), grid.png
     for number, drawn in enumerate(fronts, 1):
