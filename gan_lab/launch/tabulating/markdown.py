@@ -131,22 +131,24 @@ def mean(found: Sequence[float], name: str, of: int | None = None) -> str:
     """`1.23 ± 0.04`, or one value; empty for none. Says where they are fewer than `of`."""
     if not found:
         return ""
-    text = NUMBERS.get(name, short)
     lacking = f" ({len(found)} of {of})" if of is not None and len(found) < of else ""
+    centre = statistics.fmean(found)
+    text = NUMBERS.get(name, as_fine_as(centre))
     if len(found) == 1:
-        return text(found[0]) + lacking
-    return f"{text(statistics.fmean(found))} ± {text(statistics.stdev(found))}{lacking}"
+        return text(centre) + lacking
+    return f"{text(centre)} ± {text(statistics.stdev(found))}{lacking}"
 
 
-def short(value: float) -> str:
-    """Three digits, of small numbers two decimals.
+def as_fine_as(value: float) -> Callable[[float], str]:
+    """Write numbers with as many decimals as this one needs for three digits, two of 1 to 100.
 
-    >>> short(0.01234), short(1.2345), short(123.45), short(0.0)
-    ('0.0123', '1.23', '123', '0')
+    >>> [as_fine_as(value)(value) for value in (0.01234, 1.2345, 123.45, 0.0)]
+    ['0.0123', '1.23', '123', '0']
     """
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
+    if value == 0 or abs(value) >= 100:
+        return "{:,.0f}".format
+    decimals = 2 if abs(value) >= 1 else 2 - math.floor(math.log10(abs(value)))
+    return f"{{:.{decimals}f}}".format
 
 
 def equal_times(plan: Plan, groups: dict[str, list[Figures]], order: list[str]) -> str:
