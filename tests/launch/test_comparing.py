@@ -462,7 +462,9 @@ def test_a_real_run_is_read(finished_run: Path, tmp_path: Path) -> None:
     assert record.status == "finished"
     assert record.images == 256
     assert record.seconds is not None
-    assert reported(finished_run).records[0].folder == finished_run
+    report = reported(finished_run)
+    assert report.records[0].folder == finished_run
+    assert "nothing to rank" in words.text(report)
 
 
 def test_nothing_is_guessed_of_an_unreadable_study(tmp_path: Path) -> None:

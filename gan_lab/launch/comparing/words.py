@@ -19,11 +19,11 @@ def counts(report: Report) -> str:
     found = Counter(record.status for record in report.records)
     found.update(lost.status for lost in report.lost)
     told = ", ".join(f"{count} {status}" for status, count in found.most_common())
+    text = f"{sum(found.values())} runs ({told})"
     rows = sum(len(group.rows) for group in report.groups)
-    return (
-        f"{sum(found.values())} runs ({told}) in {rows} rows: those that differ in the seed alone "
-        "are one row."
-    )
+    if not rows:
+        return f"{text}; none of them measured anything, so there is nothing to rank."
+    return f"{text} in {rows} rows: those that differ in the seed alone are one row."
 
 
 def headline(group: Group, report: Report) -> str:
