@@ -7,9 +7,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 
-from gan_lab.launch.comparing.charts import Theme, clip, scale, ticks_at, value_text
+from gan_lab.launch.comparing.charts import Theme
 from gan_lab.launch.comparing.landscape import Spot, Table, edges, is_logarithmic, table
 from gan_lab.launch.comparing.rows import show
+from gan_lab.launch.comparing.ticks import clip, scale, ticks_at, value_text
 
 
 def over(
