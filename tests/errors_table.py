@@ -510,7 +510,7 @@ BENCH_ZOO = {  # `output` is empty, so nothing is found finished
     "output=HERE/out jobs=0": "jobs=0 must be at least 1, or null",
     "output=HERE/out threads=many": "threads",
     "output=HERE/out train=false document=null": "holds no finished run of this table",
-    "output=HERE/out table.recipes.lsgan_mnist=[experiment=gone]": "experiment=gone is not an",
+    "output=HERE/out table.recipes.lsgan_mnist=['experiment=gone']": "experiment=gone is not an",
 }
 COMPARE = {
     "": "runs= is missing or empty; give run folders",
