@@ -20,8 +20,8 @@ from gan_lab.launch.messages import flatten
 from gan_lab.train import train
 
 # Data are synthetic here; experiments and debug set several of the others; of the callbacks and
-# loggers some need other packages.
-LEFT_OUT = {"data", "experiment", "debug", "trainer", "hydra"}
+# loggers some need other packages. `sweep` and `table` are groups of other programs.
+LEFT_OUT = {"sweep", "table", "data", "experiment", "debug", "trainer", "hydra"}
 GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")} - LEFT_OUT)
 NARROW = {"width": "4", "hidden": "[8]"}  # settings of networks that decide what a step costs
 SMALL = [
