@@ -13,13 +13,14 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lab.launch.entry import compose_run, guarded
-from gan_lab.launch.jobs import Job
+from gan_lab.launch.jobs import Job, last_error
 from gan_lab.launch.lock import Lock
 from gan_lab.launch.plugins import KNOWN
 from gan_lab.launch.shares import joblib_jobs, list_gpus, share, shared
 from tests import play_training
 from tests.conftest import tiny
 from tests.test_train import wait_for
+from tests.training.test_tensorboard import table_of
 
 RATES = "optimizer.generator.lr=1e-4,4e-4"
 NAMES = ["generator.lr_1e-4", "generator.lr_4e-4"]
@@ -113,7 +114,7 @@ def test_other_settings_are_refused(sweep, trainer: Trainer, tmp_path, status_an
     status, message = status_and_message(sweep, RATES, "seed=1")
     assert status == 1
     assert trainer.jobs == []
-    assert f"{tmp_path / 'sweep' / NAMES[0]} holds a run with other settings" in message
+    assert f"{tmp_path / 'sweep' / NAMES[0]} holds another run" in message
     assert "seed: 0 -> 1" in message
     assert message.splitlines()[-1] == f"error: 2 failed jobs: {', '.join(NAMES)}"
 
@@ -132,12 +133,12 @@ def test_failures_are_said_kept_and_passed_over(sweep, trainer, tmp_path, monkey
     monkeypatch.setattr(Trainer, "__call__", refuse_one)
     assert sweep(RATES) == 1
     assert "[1/2] generator.lr_1e-4: failed: too slow; use more" in capsys.readouterr().err
-    failure = tmp_path / "sweep" / NAMES[0] / "failure.json"
-    assert json.loads(failure.read_text())["reason"] == "too slow; use more"
+    assert last_error(tmp_path / "sweep" / NAMES[0] / "train.log") == "too slow; use more"
     assert (tmp_path / "sweep" / NAMES[1] / "result.json").exists()
     monkeypatch.setattr(Trainer, "__call__", train)
     assert sweep(RATES) == 0
-    assert not failure.exists()
+    told = [line[:5] for line in (tmp_path / "sweep" / "jobs.log").read_text().splitlines()]
+    assert told == ["[1/2]", "[2/2]"] * 2
 
 
 @pytest.mark.slow
@@ -263,8 +264,9 @@ def test_several_jobs_at_once(launcher: list[str], tmp_path: Path) -> None:
             assert result["status"] == "finished"
             log = (tmp_path / job / "train.log").read_text()
             assert log.count("run: ") == 1, f"trained again: {again}"
-        failure = json.loads((tmp_path / "generator.lr_-1" / "failure.json").read_text())
-        assert "optimizer.generator.lr=-1 must be 0 (frozen) or more" in failure["reason"]
+        reason = last_error(tmp_path / "generator.lr_-1" / "train.log")
+        assert "optimizer.generator.lr=-1 must be 0 (frozen) or more" in reason
+    assert set(table_of(tmp_path)) == {"generator.lr_1e-4", "generator.lr_4e-4"}
 
 
 @pytest.mark.slow

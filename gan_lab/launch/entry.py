@@ -6,7 +6,6 @@ makes the run folder first); everything that Hydra's own flags ask for is left t
 
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab import RunError, UserError
 from gan_lab.launch import messages, plugins, sweeps, trust
-from gan_lab.launch.multirun import Echo, Multirun, failed_since
+from gan_lab.launch.multirun import Echo, Multirun
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
 
 Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides
@@ -135,13 +134,13 @@ def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
                 return sweep.run(task, config, folder, overrides)
             return task(config, folder, overrides)
 
-    started = time.time()
+    echo = Echo()
     # Hydra reads sys.argv and ignores what `job` is called with.
     try:
-        with trust.from_command(vouched), Echo() as echo, plugins.checked(arguments, echo.hear):
+        with trust.from_command(vouched), echo, plugins.checked(arguments, echo.hear):
             job()
     except sweeps.JobFailed as error:
-        failed = failed_since(started, Path(str(error)))
+        failed = echo.failed() or [str(error)]
         print(f"error: {len(failed)} failed jobs: {', '.join(failed)}", file=sys.stderr)
         return 1
     return 0

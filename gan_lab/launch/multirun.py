@@ -6,7 +6,6 @@ share of the machine.
 """
 
 import contextlib
-import json
 import signal
 import sys
 import time
@@ -16,19 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gan_lab import RunError, UserError
 from gan_lab.launch import lock, messages, runs, shares
-from gan_lab.launch.jobs import Job, has_begun
+from gan_lab.launch.jobs import LOG, Job, has_begun, last_error
 from gan_lab.launch.sweeps import JobFailed
 
 Task = Callable[[DictConfig, Path, list[str]], Any]
 Done = tuple[Any, str]  # what the job returns, and how it went
-FAILURE = "failure.json"  # in the folder of a job that failed: why
+FAILED = ": failed: "
 JOBS = "jobs.log"  # in the sweep's folder: a line for each job that ended
 ELSEWHERE = ("LocalLauncher", "SlurmLauncher")
 FAREWELL = 60.0  # seconds for a training to save and end
@@ -70,9 +70,9 @@ class Multirun:
             raise
         except Exception as error:
             said = str(error) if isinstance(error, RunError) else messages.explain(error, self.conf)
-            record_failure(folder, overrides, said or repr(error))
-            tell(folder, f"{title}: failed: {said or repr(error)}", sys.stderr)
-            raise JobFailed(str(folder)) from error
+            record_error(folder, said or repr(error))
+            tell(folder, f"{title}{FAILED}{said or repr(error)}", sys.stderr)
+            raise JobFailed(folder.name) from error
         tell(folder, f"{title}: {text}", sys.stdout)
         return value
 
@@ -86,7 +86,6 @@ class Multirun:
                 return result.get("metric"), ", ".join(["finished before", *score(result)])
             if result.get("status") == "diverged":
                 raise RunError(f"it diverged before; remove {folder} to train it again")
-        (folder / FAILURE).unlink(missing_ok=True)
         started = time.monotonic()
         if at_once() is None and ranks(config) <= 1:
             value = here(task, config, folder, overrides, begun)
@@ -102,13 +101,12 @@ class Multirun:
             UserError: where it was made with other settings.
         """
         try:
-            command = list(OmegaConf.load(folder / "overrides.yaml").command)
-            config = cast(DictConfig, OmegaConf.load(folder / "config.yaml"))
+            config, history = runs.read_run(folder)
+            command = history["command"]
             return runs.extend_budget(config, self.compose(command), self.compose(overrides))
         except UserError as error:
             raise UserError(
-                f"{folder} holds a run with other settings; choose another hydra.sweep.dir, or "
-                f"remove it: {error}"
+                f"{folder} holds another run; choose another hydra.sweep.dir, or remove it: {error}"
             ) from error
 
     def apart(self, config: DictConfig, folder: Path, overrides: list[str]) -> Any:
@@ -136,34 +134,45 @@ def tell(folder: Path, line: str, stream: TextIO) -> None:
 
 
 class Echo(Thread):
-    """Repeats what jobs say whose output goes elsewhere, from now on until `stop`."""
+    """Collects the lines of all jobs; repeats those of jobs whose output goes elsewhere."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.path: Path | None = None
         self.place = 0
+        self.aloud = False
+        self.lines: list[str] = []
         self.over = Event()
 
     def hear(self, config: DictConfig) -> None:
         """The config of a multirun, which says where its jobs are."""
-        kind = str(config.hydra.launcher._target_).rpartition(".")[2]
-        if kind in ELSEWHERE:
+        try:
             path = Path(config.hydra.sweep.dir) / JOBS
-            self.place = path.stat().st_size if path.exists() else 0
-            self.path = path
+        except OmegaConfBaseException:
+            return  # it depends on the job
+        self.aloud = str(config.hydra.launcher._target_).rpartition(".")[2] in ELSEWHERE
+        self.place = path.stat().st_size if path.exists() else 0
+        self.path = path
+
+    def failed(self) -> list[str]:
+        """The names of the jobs that failed."""
+        found = [line.partition(FAILED)[0] for line in self.lines if FAILED in line]
+        return [title.partition("] ")[2] for title in found]
 
     def run(self) -> None:
         while not self.over.wait(0.5):
-            self.repeat()
-        self.repeat()
+            self.read()
+        self.read()
 
-    def repeat(self) -> None:
+    def read(self) -> None:
         if self.path is None:
             return
         with contextlib.suppress(OSError), self.path.open() as log:
             log.seek(self.place)
-            print(log.read(), end="", flush=True)
+            text = log.read()
             self.place = log.tell()
+            self.lines += text.splitlines()
+            print(text if self.aloud else "", end="", flush=True)
 
     def __enter__(self) -> "Echo":
         self.start()
@@ -251,15 +260,9 @@ def score(result: dict[str, Any]) -> list[str]:
     return [f"{'FID' if name == 'fid' else name} {value:.4g}"]
 
 
-def record_failure(folder: Path, overrides: list[str], reason: str) -> None:
-    text = json.dumps({"job": folder.name, "reason": reason, "overrides": overrides}, indent=2)
-    try:
-        runs.write_text(folder / FAILURE, text + "\n")
-    except OSError as error:
-        print(f"warning: cannot write {folder / FAILURE}: {error.strerror}", file=sys.stderr)
-
-
-def failed_since(moment: float, job: Path) -> list[str]:
-    """The names of all jobs beside this one that failed since."""
-    found = [p for p in job.parent.glob(f"*/{FAILURE}") if p.stat().st_mtime >= moment]
-    return sorted({job.name, *(path.parent.name for path in found)})
+def record_error(folder: Path, reason: str) -> None:
+    """Keep why a job failed in its folder, where a process of its own would have said it."""
+    text = f"error: {reason}"
+    if last_error(folder / LOG) != text.splitlines()[0].removeprefix("error: "):
+        with contextlib.suppress(OSError), (folder / LOG).open("a") as log:
+            log.write(text + "\n")

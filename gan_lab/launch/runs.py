@@ -104,6 +104,24 @@ def resumed_run(
         UserError: where the folder holds no run, or another setting than the budget differs.
     """
     require_run(folder, "resume")
+    config, history = read_run(folder)
+    given = [text for text in overrides if not text.startswith(("resume=", "hydra."))]
+    extended = False
+    if given:
+        before, after = compose(history["command"]), compose(history["command"] + given)
+        extended = extend_budget(config, before, after)
+    if extended:
+        history["resumed"].append(given)
+        history["command"] += given
+    return Run(folder, config, history, True, extended)
+
+
+def read_run(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
+    """The config of a run and its history.
+
+    Raises:
+        UserError: where they cannot be read.
+    """
     try:
         config = OmegaConf.load(folder / "config.yaml")
         history: Any = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
@@ -114,15 +132,7 @@ def resumed_run(
             f"resume={folder}: its config cannot be read: {error}; "
             "repair config.yaml or overrides.yaml, or start a new run"
         ) from error
-    given = [text for text in overrides if not text.startswith(("resume=", "hydra."))]
-    extended = False
-    if given:
-        before, after = compose(history["command"]), compose(history["command"] + given)
-        extended = extend_budget(config, before, after)
-    if extended:
-        history["resumed"].append(given)
-        history["command"] += given
-    return Run(folder, config, history, True, extended)
+    return config, history
 
 
 def extend_budget(config: DictConfig, before: DictConfig, after: DictConfig) -> bool:

@@ -7,9 +7,10 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
-from itertools import cycle
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -51,31 +52,58 @@ def share(place: int, jobs: int, ranks: int = 1) -> dict[str, str]:
     return found
 
 
+class Place:
+    """One of several places at this machine, each with its share; whoever dies leaves its place.
+
+    Args:
+        folder: of their locks; the same for all who share.
+        count: of all places.
+        ranks: processes of the training that sits there.
+    """
+
+    def __init__(self, folder: Path, count: int, ranks: int = 1) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.locks = [FileLock(folder / f"{number}.lock") for number in range(count)]
+        self.ranks = ranks
+        self.number: int | None = None
+
+    def take(self) -> bool:
+        """Whether one was free."""
+        for number, lock in enumerate(self.locks):
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0)
+                self.number = number
+                return True
+        return False
+
+    def share(self) -> dict[str, str]:
+        return share(self.number or 0, len(self.locks), self.ranks)
+
+    def leave(self) -> None:
+        if self.number is not None:
+            self.locks[self.number].release()
+            self.number = None
+
+
 @contextlib.contextmanager
 def shared(folder: Path, jobs: int, ranks: int = 1) -> Iterator[dict[str, str]]:
-    """Wait for one of `jobs` places at this machine, whose locks are in `folder`, and share it.
-
-    Whoever dies leaves its place. With 0 jobs nothing is divided.
-    """
+    """Wait for one of `jobs` places and give its share; with 0 jobs nothing is divided."""
     if jobs < 1:
         yield {}
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    locks = [FileLock(folder / f"{place}.lock") for place in range(jobs)]
-    place = next(index for index in cycle(range(jobs)) if is_ours(locks[index]))
+    place = Place(folder, jobs, ranks)
+    while not place.take():
+        time.sleep(0.2)
     try:
-        yield share(place, jobs, ranks)
+        yield place.share()
     finally:
-        locks[place].release()
+        place.leave()
 
 
-def is_ours(lock: FileLock) -> bool:
-    """Whether the lock is ours now; gives the one who has it some time, if not."""
-    try:
-        lock.acquire(timeout=0.1)
-    except Timeout:
-        return False
-    return True
+def of_this_machine(name: str) -> Path:
+    """A folder for locks that processes of this user on this machine share."""
+    user = os.getuid() if hasattr(os, "getuid") else "me"
+    return Path(tempfile.gettempdir()) / f"gan_lab_places_{user}" / name
 
 
 def joblib_jobs(asked: int) -> int:

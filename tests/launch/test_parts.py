@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hydra.errors import MissingConfigException
 
 from gan_lab import UserError
+from gan_lab.launch import messages
 from gan_lab.launch.entry import CONF
 from gan_lab.launch.resolvers import default_epochs, job_name, plain
 from gan_lab.launch.runs import seconds, size
@@ -78,6 +80,14 @@ def test_budgets() -> None:
     assert size("00:00:05:00") == 300
     assert size(3) == 3
     assert size(None) == float("inf")
+
+
+def test_a_missing_launcher_names_what_installs_it() -> None:
+    error = MissingConfigException("", "hydra/launcher/joblib", ["basic"])
+    assert messages.explain(error, CONF) == (
+        "hydra/launcher=joblib is not an option; use one of: basic, or pip install "
+        "'gan_lab[sweeps]'"
+    )
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

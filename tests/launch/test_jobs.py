@@ -1,0 +1,125 @@
+"""A training as a process of its own: started, continued, stopped, left alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gan_lab.launch.jobs import TERMINATED, Job, has_begun, last_error
+from gan_lab.launch.lock import Lock, holder
+
+PYTHON = [sys.executable, "-c"]
+
+
+class Script(Job):
+    """Runs a line of Python instead of a training."""
+
+    script = ""
+
+    def command(self) -> list[str]:
+        return [*PYTHON, self.script]
+
+
+def job(folder: Path, script: str) -> Script:
+    made = Script(folder, [], {"COLOUR": "red"})
+    made.script = script
+    return made
+
+
+def end_of(made: Job) -> int:
+    while (status := made.poll()) is None:
+        time.sleep(0.01)
+    return status
+
+
+def test_it_runs_with_its_environment_and_keeps_what_it_prints(tmp_path: Path) -> None:
+    script = "import os, sys; print('error: no', os.environ['COLOUR']); sys.exit(1)"
+    made = job(tmp_path / "run", script)
+    assert end_of(made) == 1
+    assert made.reason() == "no red"
+
+
+def test_a_run_that_has_begun_is_continued(tmp_path: Path) -> None:
+    given = ["seed=1", "trainer.max_epochs=3", "trusted=[mine]"]
+    made = Job(tmp_path, given, {})
+    assert made.command()[3:] == [f"hydra.run.dir={tmp_path}", *given]
+    (tmp_path / "config.yaml").touch()  # half a beginning
+    assert not has_begun(tmp_path)
+    for name in ("config.yaml", "overrides.yaml"):
+        (tmp_path / name).touch()
+    assert made.command()[3:] == [f"resume={tmp_path}", *given[1:]]
+
+
+@pytest.mark.parametrize(("status", "exit_status"), [("finished", 0), ("diverged", 1)])
+def test_what_is_over_is_not_run_again(status: str, exit_status: int, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(f'{{"status": "{status}"}}')
+    made = job(tmp_path, "raise SystemExit(7)")
+    assert made.poll() == exit_status
+    assert made.process is None
+
+
+def test_it_waits_for_a_training_without_its_starter(tmp_path: Path) -> None:
+    orphan = Lock(tmp_path)
+    orphan.take()
+    made = job(tmp_path, "raise SystemExit(7)")
+    assert made.poll() is None
+    assert made.process is None
+    assert str(holder(tmp_path)).startswith(f"process {os.getpid()} on ")
+    made.stop()
+    assert made.poll() is None
+    orphan.release()
+    assert made.poll() == TERMINATED  # asked to stop, it is not begun
+
+
+def test_it_is_asked_to_end_then_ended(tmp_path: Path) -> None:
+    made = job(tmp_path, "import time; time.sleep(60)")
+    assert made.poll() is None
+    made.stop()
+    assert end_of(made) == -signal.SIGTERM
+    stubborn = job(tmp_path, "import signal, time; signal.signal(15, print); time.sleep(60)")
+    assert stubborn.poll() is None
+    stubborn.wait(0.01)
+    assert stubborn.poll() == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an orphan trains on")
+def test_it_ends_with_its_starter(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from tests.launch.test_jobs import job
+job(Path({str(tmp_path)!r}), "import time; print('here', flush=True); time.sleep(60)").poll()
+time.sleep(60)
+"""
+    starter = subprocess.Popen([*PYTHON, code])
+    log = tmp_path / "train.log"
+    while not (log.exists() and log.read_text()):
+        assert starter.poll() is None
+        time.sleep(0.02)
+    (child,) = Path(f"/proc/{starter.pid}/task/{starter.pid}/children").read_text().split()
+    starter.kill()
+    starter.wait()
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{child}").exists() and "Z" not in state(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def state(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def test_the_last_error_or_the_last_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_error(log) == ""
+    log.write_text("one\ntwo\n\n")
+    assert last_error(log) == "two"
+    log.write_text("error: first\nerror: second\nrun: here\n")
+    assert last_error(log) == "second"
