@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from gan_lab.launch.entry import guarded
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.searching import worker
 from gan_lab.sweep import sweep
+from gan_lab.train import train
 from tests import play_training
+from tests.conftest import tiny
 
 pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
 pytest.importorskip("sqlalchemy")
@@ -219,6 +222,27 @@ def test_a_frozen_worker_is_passed_over(start: Start, tmp_path: Path) -> None:
     one.send_signal(signal.SIGCONT)
     ends(one, 0)
     assert_whole(tmp_path / "study", trials=2, twice=0)
+
+
+@pytest.mark.slow
+def test_a_real_training_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    given = tiny("trainer.max_epochs=30", "callbacks.checkpoints.minutes=0.003")
+    overrides = ",".join(f'"{text}"' for text in given)
+    command = [sys.executable, "-m", "gan_lab.sweep", f"overrides=[{overrides}]", "trials=1"]
+    command += ["~sweep.objectives", "+sweep.objectives={generator/loss: minimize}", "seeds=[]"]
+    command.append(f"output={tmp_path / 'study'}")
+    worker_ = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    trial = tmp_path / "study" / "trial_0000"
+    wait_until((trial / "checkpoints" / "last.ckpt").exists, "a checkpoint")
+    worker_.kill()
+    worker_.wait()
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, timeout=500).returncode == 0
+    study = read(tmp_path / "study")
+    assert (trial / "train.log").read_text().count("run: ") == 2  # saved, then gone on with
+    again = shlex.split(study["command"])[3:]
+    assert guarded("train", train, [f"hydra.run.dir={tmp_path / 'whole'}", *again]) == 0
+    whole = json.loads((tmp_path / "whole" / "result.json").read_text())
+    assert study["trials"][0]["values"] == [whole["last"]["generator/loss"]]
 
 
 @pytest.mark.slow

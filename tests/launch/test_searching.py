@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from gan_lab import UserError
-from gan_lab.launch.jobs import Job, last_error
-from gan_lab.launch.searching import outcomes, owners, space, storage
+from gan_lab.launch.entry import compose_run
+from gan_lab.launch.jobs import Job
+from gan_lab.launch.searching import outcomes, owners, pruning, settings, space, storage
+from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.space import Choice, Range
 
 
@@ -104,13 +106,6 @@ def test_how_a_training_ended(status: int, pruned: str | None, state: str | None
     assert outcome.reason == {1: "no room"}.get(status, pruned or outcome.reason)
 
 
-def test_the_last_error_or_the_last_line(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    assert last_error(log) == ""
-    log.write_text("one\ntwo\n\n")
-    assert last_error(log) == "two"
-
-
 @pytest.mark.skipif(owners.place() is None, reason="this system does not tell")
 def test_a_worker_is_dead_when_its_process_is() -> None:
     me = owners.myself()
@@ -125,6 +120,48 @@ def test_a_worker_is_dead_when_its_process_is() -> None:
     assert owners.is_dead(other)
     child.communicate()
     assert owners.is_dead(other)
+
+
+def settings_of(*overrides: str) -> Settings:
+    config, _ = compose_run("sweep", list(overrides))
+    return settings.read(config, lambda given: compose_run("train", given)[0])
+
+
+def test_a_trial_is_compared_with_others_at_the_same_measurement() -> None:
+    optuna = pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+    given = settings_of("prune.startup=2", "prune.warmup=1", "prune.percentile=50")
+    study = optuna.create_study(pruner=pruning.pruner(given))
+    for curve in ([9.0, 5.0, 1.0], [9.0, 7.0, 3.0]):
+        other = study.ask()
+        rows = [{"val/fid": str(value)} for value in curve]
+        assert pruning.hopeless(other, rows, given) is None
+        study.tell(other, curve[-1])
+    trial = study.ask()
+    columns = [{"val/fid": "9.5", "images_seen": "1"}, {"val/fid": "8.0", "images_seen": "2"}]
+    assert pruning.hopeless(trial, columns[:1], given) is None  # warming up
+    said = pruning.hopeless(trial, columns, given)
+    assert said == "metric 8 at measurement 2 is not among the best 50 % of the others"
+    assert pruning.hopeless(trial, columns, given) is None  # said once
+
+
+def test_verdicts_and_what_is_no_number_end_a_trial() -> None:
+    pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+    given = settings_of()
+    ill, well = ({"verdict/mode_collapse": value} for value in ("1.0", "0.0"))
+    assert pruning.hopeless(None, [well, ill], given) == "the doctor says: mode collapse"  # type: ignore[arg-type]
+    assert pruning.verdict([ill, well], ["mode_collapse"]) is None  # it has recovered
+    assert pruning.verdict([ill], ["divergence"]) is None
+    broken = [{"val/fid": "3.0"}, {"val/fid": "nan"}]
+    assert pruning.hopeless(None, broken, given) == "metric is not a number"  # type: ignore[arg-type]
+    assert pruning.hopeless(None, [ill], settings_of("prune=null")) is None  # type: ignore[arg-type]
+
+
+def test_the_metric_is_what_the_run_measures() -> None:
+    given = settings_of()
+    assert given.column("metric", {"val/fid": 1, "val/mode_misses": 1}) == "val/mode_misses"
+    assert given.column("metric", {"val/fid": 1}) == "val/fid"
+    assert given.column("health/distance", {"health/distance": 1}) == "health/distance"
+    assert given.column("seconds", {}) is None
 
 
 def test_urls() -> None:

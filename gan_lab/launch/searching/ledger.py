@@ -63,13 +63,13 @@ class Ledger:
         """
         with self.turn:
             trials = self.trials()
+            self.study.sampler = self.sampler(mix(len(trials)))  # no two workers draw alike
             lost = next((t for t in trials if self.is_abandoned(t)), None)
             if lost is not None:
                 return self.take(self.handle(lost))
             waiting = any(t.state.name == "WAITING" for t in trials)
             if not waiting and len(trials) >= wanted:
                 return None
-            self.study.sampler = self.sampler(mix(len(trials)))  # no two workers draw alike
             return self.take(self.study.ask())
 
     def handle(self, trial: "FrozenTrial") -> "Trial":
@@ -83,8 +83,8 @@ class Ledger:
         trial.set_user_attr(TRIES, trial.user_attrs.get(TRIES, 0) + 1)
         for key, parameter in self.space.items():
             parameter.suggest(trial, key)
-        self.mine[trial.number] = trial
         self.beat(trial)
+        self.mine[trial.number] = trial
         return trial
 
     def is_abandoned(self, trial: "FrozenTrial") -> bool:
@@ -106,6 +106,7 @@ class Ledger:
     def beat(self, trial: "Trial") -> bool:
         """Say that we are alive; False where another worker has taken the trial over."""
         if self.lost(trial):
+            self.mine.pop(trial.number, None)
             return False
         trial.set_user_attr(BEAT, trial.user_attrs.get(BEAT, 0) + 1)
         return True

@@ -3,6 +3,7 @@
 import json
 import shlex
 import statistics
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_lab import RunError
@@ -106,7 +107,7 @@ def entry(trial: "FrozenTrial") -> Entry:
         "state": STATES[trial.state.name],
         "values": trial.values if trial.state.name == "COMPLETE" else None,
         "params": trial.params,
-        "folder": known.get("folder"),
+        "folder": name_of(known.get("folder")),
         "reason": known.get("reason", ""),
         "seconds": known.get("seconds"),
     }
@@ -128,8 +129,13 @@ def finalist(trial: "FrozenTrial", runs: list["FrozenTrial"]) -> Entry:
         "mean": mean[0] if mean and single else mean,
         "std": spread[0] if spread and single else spread,
         "states": [STATES[run.state.name] for run in runs],
-        "folders": [run.user_attrs.get("folder") for run in runs],
+        "folders": [name_of(run.user_attrs.get("folder")) for run in runs],
     }
+
+
+def name_of(folder: str | None) -> str | None:
+    """Within the study's folder, which may be moved."""
+    return None if folder is None else Path(folder).name
 
 
 def table(content: Entry) -> str:

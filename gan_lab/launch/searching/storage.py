@@ -5,8 +5,10 @@ rolled back, so it stays whole. On a network file system it does not: use a data
 """
 
 import logging
+import sys
 import time
 import warnings
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy.engine import URL
 
+OUTAGE = 600.0  # seconds that a database may be gone
+PAUSE = 2.0  # before it is asked again
 WAIT = 60  # seconds for another process to let go of the database
 CONNECT: dict[str, dict[str, Any]] = {"sqlite": {"timeout": WAIT}}
 EXAMPLES = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE"
@@ -95,16 +99,58 @@ def connect(url: "URL") -> "RDBStorage":
 
 
 def unreachable(url: "URL", error: Exception) -> RunError:
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     return RunError(
-        f"storage={without_password(url)} cannot be used: {reason}; see that its server runs and "
-        "lets you in, or leave storage out to keep the study in a file"
+        f"storage={without_password(url)} cannot be used: {first_line(error)}; see that its server "
+        "runs and lets you in, or leave storage out to keep the study in a file"
     )
+
+
+class Patience:
+    """Bears with a database that is gone for a while, as where its server restarts."""
+
+    def __init__(self) -> None:
+        self.gone_since: float | None = None
+
+    def __call__(self, call: Callable[[], Any]) -> Any:
+        """What the call returns; None while the database is gone.
+
+        Raises:
+            RunError: where that lasts.
+        """
+        try:
+            result = call()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self.bear(first_line(error))
+            return None
+        self.gone_since = None
+        return result
+
+    def insist(self, call: Callable[[], Any]) -> Any:
+        """What the call returns, once the database is there."""
+        while (result := self(call)) is None:
+            pass  # bearing takes its time
+        return result
+
+    def bear(self, reason: str) -> None:
+        now = time.monotonic()
+        if self.gone_since is None:
+            self.gone_since = now
+            print(f"warning: the database is gone: {reason}", file=sys.stderr, flush=True)
+        if now - self.gone_since > OUTAGE:
+            raise RunError(f"the database is gone: {reason}; the same command goes on")
+        time.sleep(PAUSE)
+
+
+def first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
 def is_outage(error: Exception) -> bool:
     """Whether the database was not to be had for a moment: what was asked may be asked again."""
+    from filelock import Timeout
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError
 
-    return isinstance(error, (StorageInternalError, DBAPIError))
+    return isinstance(error, (StorageInternalError, DBAPIError, Timeout))

@@ -1,6 +1,7 @@
 """A search from its settings to its end: open the study, work, report."""
 
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from gan_lab import RunError, UserError
@@ -28,25 +29,26 @@ def search(settings: Settings, command: list[str], further: list[str]) -> None:
     """
     url = storage.read_url(settings.storage, settings.output)
     opened = storage.connect(url)
-    turn = turn_of(opened.engine, settings.name)
-    trials = Trials(settings, open_study(opened, turn, settings), turn)
-    finalists = Finalists(settings, open_study(opened, turn, settings, ".finalists"), turn, trials)
+    insist = storage.Patience().insist
+    turn = insist(lambda: turn_of(opened.engine, settings.name))
+    searched, repeated = (
+        insist(partial(open_study, opened, turn, settings, part)) for part in ("", ".finalists")
+    )
+    trials = Trials(settings, searched, turn)
+    finalists = Finalists(settings, repeated, turn, trials)
     address = storage.without_password(url)
     shown = [f"storage={address}" if o.startswith("storage=") else o for o in command]
     report = reports.Report(settings, trials, finalists, address, shown)
-    report.write()  # a folder that cannot be written says so now
+    insist(report.write)  # a folder that cannot be written says so now
     Worker(settings, report, further).work([trials, finalists])
-    content = report.write()
+    content = insist(report.write)
     print(reports.table(content))
     if not content["best"]:
         raise RunError(f"no trial was complete; {settings.output / 'study.json'} says why")
 
 
 def open_study(
-    opened: "RDBStorage",
-    turn: AbstractContextManager[None],
-    settings: Settings,
-    part: str = "",
+    opened: "RDBStorage", turn: AbstractContextManager[None], settings: Settings, part: str
 ) -> "Study":
     """The study of this name, made if there is none.
 

@@ -1,4 +1,7 @@
-"""One worker at a time decides what is done next; however it dies, its turn ends with it."""
+"""One worker at a time decides what is done next; however it dies, its turn ends with it.
+
+Where a turn does not come, entering raises what `storage.is_outage` knows: it is asked for again.
+"""
 
 import contextlib
 from collections.abc import Callable
@@ -8,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+WAIT = 10  # seconds for a turn, before a worker looks after its trainings again
 # A worker whose machine is gone says nothing any more, and its turn would never end.
-PATIENCE = {"postgresql": "SET LOCAL idle_in_transaction_session_timeout = '60s'"}
+LIMITS = {
+    "postgresql": (
+        f"SET LOCAL lock_timeout = '{WAIT}s'",
+        "SET LOCAL idle_in_transaction_session_timeout = '60s'",
+    )
+}
 
 
 class FileTurn:
@@ -21,7 +30,7 @@ class FileTurn:
         self.lock = FileLock(f"{engine.url.database}.lock")
 
     def __enter__(self) -> None:
-        self.lock.acquire()
+        self.lock.acquire(timeout=WAIT)
 
     def __exit__(self, *error: object) -> None:
         self.lock.release()
@@ -48,7 +57,7 @@ class RowTurn:
 
         with contextlib.ExitStack() as stack:
             connection = stack.enter_context(self.engine.begin())
-            if (limit := PATIENCE.get(connection.dialect.name)) is not None:
+            for limit in LIMITS.get(connection.dialect.name, ()):
                 connection.execute(sql.text(limit))
             connection.execute(self.row).one()
             self.held = stack.pop_all()

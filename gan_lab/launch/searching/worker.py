@@ -4,7 +4,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from gan_lab.launch.searching.report import Report
 from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.space import brief
 from gan_lab.launch.searching.stages import Stage
-from gan_lab.launch.searching.storage import is_outage
+from gan_lab.launch.searching.storage import Patience
 from gan_lab.training.rows import read_rows
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 TICK = 0.3  # seconds between two looks at the trainings,
 LOOK = 2.0  # at what they have measured, and at the study for something to do
 FAREWELL = 30.0  # seconds for a training to save and end
-OUTAGE = 600.0  # seconds that the database may be gone
 DOOMED = 3  # trainings that fail before any other end: then all will
 
 
@@ -36,7 +35,7 @@ DOOMED = 3  # trainings that fail before any other end: then all will
 class Seat:
     """A training that is running, of a trial."""
 
-    place: int
+    place: shares.Place | None  # None: alone on this machine
     stage: Stage
     trial: "Trial"
     job: Job
@@ -58,9 +57,10 @@ class Worker:
         self.settings = settings
         self.report = report
         self.further = further
+        self.places = shares.of_this_machine(settings.name)
         self.seats: list[Seat] = []
         self.asked = -LOOK  # when the study was last asked for something to do
-        self.gone_since: float | None = None  # the database
+        self.patiently = Patience()
         self.signal: int | None = None
 
     def work(self, stages: list[Stage]) -> None:
@@ -72,32 +72,47 @@ class Worker:
             finally:
                 self.leave()
         if self.signal is not None:
+            with contextlib.suppress(Exception):  # the study has it all
+                self.report.write()
             sys.exit(128 + self.signal)
 
     def follow(self, stage: Stage) -> None:
         """Take part until all trials of this stage have ended, here or elsewhere."""
-        for step in (stage.prepare, partial(self.turn, stage)):
+        for step in (stage.prepare, partial(self.tend, stage)):
             while self.signal is None and not self.patiently(step):
                 time.sleep(TICK)
 
-    def turn(self, stage: Stage) -> bool:
+    def tend(self, stage: Stage) -> bool:
         """Look after every seat, fill one that is free; whether the stage is over."""
         for seat in list(self.seats):
             self.attend(seat)
-        free = set(range(self.settings.jobs)) - {seat.place for seat in self.seats}
-        if not free or time.monotonic() - self.asked < LOOK:
+        full = len(self.seats) >= self.settings.jobs
+        if full or time.monotonic() - self.asked < LOOK:
             return False
         trial = stage.ledger.claim(stage.wanted)
         if trial is not None:
-            self.sit(stage, trial, min(free))
+            with self.claimed(stage, trial):
+                self.sit(stage, trial)
             return False
         self.asked = time.monotonic()
         return not self.seats and stage.ledger.is_over(stage.wanted)
 
-    def sit(self, stage: Stage, trial: "Trial", place: int) -> None:
+    @contextlib.contextmanager
+    def claimed(self, stage: Stage, trial: "Trial") -> Iterator[None]:
+        """Leave a trial to be claimed again where it did not get a seat."""
+        try:
+            yield
+        finally:
+            if all(seat.trial is not trial for seat in self.seats):
+                stage.ledger.mine.pop(trial.number, None)
+
+    def sit(self, stage: Stage, trial: "Trial") -> None:
         """Start the training of a trial that is ours."""
-        jobs = self.settings.jobs * self.settings.workers
-        environment = shares.share(place, jobs, self.settings.ranks)
+        count = self.settings.jobs * self.settings.workers
+        place = shares.Place(self.places, count, self.settings.ranks) if count > 1 else None
+        if place is not None:
+            place.take()  # where more workers run than was said, they share the first one
+        environment = place.share() if place else {}
         job = Job(stage.folder(trial), [*stage.overrides(trial), *self.further], environment)
         now = time.monotonic()
         seat = Seat(place, stage, trial, job, started=now, beaten=now)
@@ -145,7 +160,7 @@ class Worker:
                 labels=list(outcome.labels),
             )
             self.say(seat, told(outcome, seconds))
-        self.seats.remove(seat)
+        self.rise(seat)
         self.asked = -LOOK
         self.report.write()
         self.refuse_the_hopeless(seat.stage, outcome)
@@ -171,40 +186,24 @@ class Worker:
         """Leave a trial that another worker has taken over while we were silent."""
         seat.job.stop()
         seat.job.wait(FAREWELL)
-        self.seats.remove(seat)
+        self.rise(seat)
         self.say(seat, "taken over by another worker")
+
+    def rise(self, seat: Seat) -> None:
+        """Make room for the next one."""
+        self.seats.remove(seat)
+        if seat.place is not None:
+            seat.place.leave()
 
     def leave(self) -> None:
         """Let trainings save and end, and others go on with their trials at once."""
         for seat in self.seats:
             seat.job.stop()
-        for seat in self.seats:
+        for seat in list(self.seats):
             seat.job.wait(FAREWELL)
             with contextlib.suppress(Exception):  # the database may be what ended us
                 seat.stage.ledger.release(seat.trial, counts=False)
-        self.seats.clear()
-
-    def patiently(self, call: Callable[[], Any]) -> Any:
-        """What the call returns; None while the database is gone.
-
-        Raises:
-            RunError: where that lasts.
-        """
-        try:
-            result = call()
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            now = time.monotonic()
-            if self.gone_since is None:
-                print(f"warning: the database is gone ({first_line(error)})", file=sys.stderr)
-            self.gone_since = self.gone_since or now
-            if now - self.gone_since > OUTAGE:
-                raise RunError(f"the database is gone: {first_line(error)}") from error
-            time.sleep(LOOK)
-            return None
-        self.gone_since = None
-        return result
+            self.rise(seat)
 
     @contextlib.contextmanager
     def signals(self) -> Any:
@@ -229,7 +228,3 @@ def told(outcome: Outcome, seconds: float) -> str:
     values = zip(outcome.labels, outcome.values or [], strict=True)
     parts = [f"{'FID' if name == 'fid' else name} {value:.4g}" for name, value in values]
     return ", ".join(["finished", *parts, f"{seconds:.0f} s"])
-
-
-def first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
