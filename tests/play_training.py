@@ -1,7 +1,8 @@
 """Plays a training for tests of what starts trainings: same files, same signals, no torch.
 
 `python -m tests.play_training FOLDER KEY=VALUE ...`; the metric is the distance of the generator's
-learning rate from 1e-3, in decades. It ends once the file GAN_LAB_PLAY_GATE names is there.
+learning rate from 1e-3, in decades. It ends once the file GAN_LAB_PLAY_GATE names is there, and
+sleeps for GAN_LAB_PLAY_NAP seconds in each step.
 """
 
 import json
@@ -40,6 +41,7 @@ def play(folder: Path, given: dict[str, str]) -> int:
     rate = float(given.get("optimizer.generator.lr", 1e-3))
     far, done = abs(math.log10(rate / 1e-3)), len(read(folder))
     for step in range(done, STEPS):
+        time.sleep(float(os.environ.get("GAN_LAB_PLAY_NAP", "0")))
         if step == STEPS - 1:
             wait_for_gate()
         if stopped:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shlex
 import signal
 import subprocess
@@ -177,7 +178,7 @@ def two_at_work(start: Start, folder: Path, *given: str) -> tuple[subprocess.Pop
 
 
 def ends(process: subprocess.Popen, status: int) -> str:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=550)
     assert process.returncode == status, err.decode()
     assert b"Traceback" not in err
     return str(out.decode())
@@ -222,6 +223,31 @@ def test_a_frozen_worker_is_passed_over(start: Start, tmp_path: Path) -> None:
     one.send_signal(signal.SIGCONT)
     ends(one, 0)
     assert_whole(tmp_path / "study", trials=2, twice=0)
+
+
+@pytest.mark.slow
+def test_workers_killed_at_random_lose_nothing(start: Start, tmp_path: Path, monkeypatch) -> None:
+    """Six kills while three workers run fifteen trials and three finalists."""
+    monkeypatch.setenv("GAN_LAB_PLAY_NAP", "0.1")
+    (tmp_path / "gate").touch()
+    given = ["trials=15", "prune=null", "retries=100", "finalists=1", "seeds=[1,2,3]", "grace=30"]
+    chance = random.Random(0)
+    workers = [start(*given) for _ in range(3)]
+    for _ in range(6):
+        time.sleep(chance.uniform(1, 4))
+        victim = workers.pop(chance.randrange(3))
+        victim.kill()
+        victim.wait()
+        workers.append(start(*given))
+    for worker_ in workers:
+        ends(worker_, 0)
+    study = read(tmp_path / "study")
+    assert [t["number"] for t in study["trials"]] == list(range(15))
+    assert [t["state"] for t in study["trials"]] == ["complete"] * 15
+    (finalist,) = study["finalists"]
+    assert (finalist["seeds"], len(finalist["values"])) == ([1, 2, 3], 3)
+    assert rows(tmp_path / "study") == [play_training.STEPS] * 18  # no step was lost or repeated
+    assert sum(starts(tmp_path / "study")) <= 18 + 6
 
 
 @pytest.mark.slow
