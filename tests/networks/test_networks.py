@@ -110,6 +110,7 @@ def test_dcgan_norm_is_an_option() -> None:
 
 
 def test_dcgan_initial_weights() -> None:
+    torch.manual_seed(0)
     generator = dcgan.Generator(100, (1, 28, 28), width=32, init_std=0.02)
     for module in generator.modules():
         if isinstance(module, (torch.nn.ConvTranspose2d, torch.nn.Linear)):
