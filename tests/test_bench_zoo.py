@@ -100,6 +100,7 @@ def test_main_table_has_every_recipe_for_mnist_images():
     assert set(plan_of().recipes) == names
 
 
+@pytest.mark.slow
 def test_same_budget_for_every_run():
     budgets = set()
     for job in plan_of().jobs():

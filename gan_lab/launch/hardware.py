@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from gan_lab import UserError
+from gan_lab.launch import shares
 
 PRECISIONS = ("bf16-mixed", "32-true", "64-true", "bf16", "32", "64", "transformer-engine")
 
@@ -128,13 +129,13 @@ def check_processes(count: int, flags: dict[str, Any]) -> None:
     """On the CPU a device is a process, which only pays where each has a core."""
     if count <= 1:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = shares.count_cores()
     if flags.get("strategy") == "auto" and flags.get("accelerator") == "auto":
         raise UserError(
             f"trainer.devices={count}, but this machine has no GPU; for {count} processes on the "
             f"CPU say trainer.accelerator=cpu trainer.devices={count} trainer.strategy=ddp"
         )
-    if cores is not None and count > cores:
+    if count > cores:
         raise UserError(
             f"trainer.devices={count}, but this machine has {cores} CPU cores; "
             f"use trainer.devices={cores} or less"

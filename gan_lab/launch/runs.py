@@ -17,7 +17,7 @@ from gan_lab.launch.messages import flatten
 from gan_lab.training.storage import clear_partials
 
 RUN_DIR = "GAN_LAB_RUN_DIR"  # tells the ranks that a run starts where its folder is
-MODE_METRICS = ("mode_misses", "mode_kl")
+MODE_METRICS = ("mode_misses", "mode_kl")  # what decides where the data's modes are known
 BUDGET = ("trainer.max_epochs", "trainer.max_time")
 
 

@@ -1,12 +1,12 @@
 """How seconds and memory grow with batch, width, image size, images evaluated and processes."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from gan_lab import UserError
+from gan_lab.launch import shares
 from gan_lab.launch.benchmarking import growth, points
 from gan_lab.launch.benchmarking.results import Figures, Results, at_least, numbers, table
 from gan_lab.launch.benchmarking.trials import compose
@@ -46,10 +46,10 @@ def measure(given: Figures, results: Results) -> Figures:
     for count in given["num_images"]:
         point = get(f"evaluation-{count}", points.evaluation, count)
         found["evaluation"].append({"images": count, **point})
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = shares.count_cores()
     for kind in ("ranks", "jobs"):
         for count in given["processes"]:
-            if count > (cores or 1):
+            if count > cores:
                 print(f"left out: {count} {kind} on {cores} cores")
                 continue
             point = get(f"{kind}-{count}", points.processes, kind, count, steps, results.threads)

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gan_lab.launch.comparing.records import MODES, Record
+from gan_lab.launch.comparing.records import Record
+from gan_lab.launch.runs import MODE_METRICS
 from gan_lab.metrics.card import COMPARED
 
 Card = dict[str, Any]
@@ -22,7 +23,7 @@ def card_of(record: Record) -> Card:
     """
     settings, metric = record.settings, record.monitor
     data = {key.removeprefix("data."): value for key, value in settings.items()}
-    known_modes = metric in MODES
+    known_modes = metric in MODE_METRICS
     return {
         "metric": metric,
         "data": str(data.get("source._target_", "?")).rpartition(".")[2],

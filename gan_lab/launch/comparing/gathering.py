@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lab import UserError
 from gan_lab.launch.benchmarking.results import at_least
 from gan_lab.launch.comparing.records import Record, find_runs, read_run
-from gan_lab.launch.comparing.states import LOG, last_error
+from gan_lab.launch.comparing.states import last_error
 from gan_lab.launch.comparing.studies import NAME, Lost, Study, read_study, study_runs
 from gan_lab.launch.drawing import check_place
+from gan_lab.launch.jobs import LOG
 from gan_lab.launch.schema import conform
 
 CHOICES = ("best", "last")

@@ -17,12 +17,11 @@ from gan_lab import UserError
 from gan_lab.launch.comparing.states import state
 from gan_lab.launch.comparing.statistics import Array
 from gan_lab.launch.messages import flatten
-from gan_lab.launch.runs import read_result
+from gan_lab.launch.runs import MODE_METRICS, read_result
 from gan_lab.training.callbacks.evaluation import LOWER_IS_BETTER
-from gan_lab.training.callbacks.metrics_csv import read_rows
 from gan_lab.training.history import History
+from gan_lab.training.rows import read_rows
 
-MODES = ("mode_misses", "mode_kl")  # what decides where the data's modes are known
 INSIDE = ("checkpoints", "samples")  # folders of a run, which hold no further runs
 GRID = re.compile(r"images_(\d+)")
 
@@ -76,7 +75,7 @@ class Record:
     def monitor(self) -> str | None:
         """The metric that decides which checkpoint is best; None where none was measured."""
         columns = {name for row in self.history.rows for name in row}
-        names = [self.settings.get("callbacks.evaluation.monitor"), *MODES]
+        names = [self.settings.get("callbacks.evaluation.monitor"), *MODE_METRICS]
         return next((name for name in names if f"val/{name}" in columns), None)
 
     def curve(self, name: str) -> Curve:

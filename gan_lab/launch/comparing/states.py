@@ -8,9 +8,8 @@ from typing import Any
 
 from gan_lab.launch import lock
 from gan_lab.launch.diagnosing import broken_measures
+from gan_lab.launch.jobs import LOG
 from gan_lab.training.history import History
-
-LOG = "train.log"
 
 
 def state(folder: Path, result: dict[str, Any], history: History) -> tuple[str, str]:

@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gan_lab.launch.comparing.statistics import two_sided
+
 LEVEL = 0.05
 
 
@@ -69,20 +71,3 @@ def p_value(a: Sequence[float], b: Sequence[float], deviation: float, freedom: i
     if deviation == 0:
         return float(gap == 0)
     return two_sided(gap / (deviation * math.sqrt(1 / len(a) + 1 / len(b))), freedom)
-
-
-def two_sided(t: float, freedom: int) -> float:
-    """P(|T| >= |t|) of Student's distribution (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4).
-
-    >>> round(two_sided(2.776445, 4), 4), round(two_sided(12.7062, 1), 4)
-    (0.05, 0.05)
-    """
-    angle = math.atan(abs(t) / math.sqrt(freedom))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
-    for i in range(freedom // 2):
-        total += term
-        term *= cosine**2 * (2 * i + 1 + odd) / (2 * i + 2 + odd)
-    inside = 2 / math.pi * (angle + sine * total) if odd else sine * total
-    return max(0.0, 1 - inside)
