@@ -6,7 +6,7 @@ READY := .venv/.ready
 ARGS ?=
 LOCKED ?=
 MINUTES ?= 10
-TABLES ?= recipes stacked data_size long
+TABLES ?= recipes conditional default stacked data_size long
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock audit train test check types format hooks results sweep search soak tensorboard notebooks clean
@@ -67,8 +67,8 @@ format: $(READY) ## put the code in its standard form
 hooks: $(READY) ## let git check what is staged before each commit (.pre-commit-config.yaml)
 	git config core.hooksPath .githooks
 
-results: $(READY) ## train and measure every recipe, hours; finished runs are not repeated; TABLES='recipes stacked data_size long'
-	@for table in $(TABLES); do $(BIN)/python -m gan_lab.bench_zoo table=$$table $(ARGS) || exit; done
+results: $(READY) ## train and measure every recipe, hours, and renew docs/results.md; finished runs are not repeated; TABLES='recipes stacked' makes some
+	@for table in $(TABLES); do $(BIN)/python -m gan_lab.bench_zoo table=$$table document=docs/results.md $(ARGS) || exit; done
 
 sweep: $(READY) ## a small multirun over learning rates, a minute each; the same command goes on with it
 	$(BIN)/python -m gan_lab.train -m optimizer.generator.lr=3e-4,1e-3,3e-3 trainer.max_time=00:00:01:00 hydra.sweep.dir=runs/sweep $(ARGS)

@@ -1,11 +1,12 @@
 """Train every recipe of a table with the same budget and several seeds, and write the table.
 
   python -m gan_lab.bench_zoo
-  python -m gan_lab.bench_zoo table=stacked jobs=2 document=null
+  python -m gan_lab.bench_zoo table=stacked jobs=2 document=results.md
 
 Each run is a training of its own in OUTPUT/TABLE/RECIPE-SEED, measured afterwards at shares of its
 budget and at its end. What is finished is not repeated, what was interrupted goes on: start the
-same command again. The report (Markdown, CSV, plots) goes into document= and beside it.
+same command again. The report (Markdown, CSV, plots) stands beside the runs, or in document= and
+beside it.
 """
 
 from pathlib import Path
@@ -23,7 +24,7 @@ def bench_zoo(config: DictConfig, folder: Path, overrides: list[str]) -> dict[st
     from gan_lab.launch.tabulating import records, reporting, running
     from gan_lab.launch.tabulating.plan import Plan
 
-    plan = Plan.of(config)
+    plan = Plan.of(config, overrides)
     places = reporting.Places(plan, config.document)
     chosen = plan.only(config.only)  # the report is about all that are there
     train = conform(config.train, bool, "train")

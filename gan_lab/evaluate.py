@@ -1,7 +1,7 @@
 """Measure generated images against real ones, with the protocol that produced each number.
 
   python -m gan_lab.evaluate checkpoint=runs/dcgan_mnist/TIME output=evaluation.json
-  python -m gan_lab.evaluate images=digits.npz data=mnist metrics=[fid,kid]
+  python -m gan_lab.evaluate images=digits.npz data=mnist 'metrics=[fid,kid]'
 
 Prints a table (value, interval, floor of real images, ceiling of useless ones), writes it as JSON
 with its protocol card, and draws one picture. Of data whose modes are known (points, stacked

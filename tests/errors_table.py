@@ -500,7 +500,7 @@ DOCTOR = {
     "run=RUN output=HERE/file/x.json": "cannot be written below HERE/file; choose another place",
 }
 BENCH_ZOO = {  # `output` is empty, so nothing is found finished
-    "table=gone output=HERE/out": "table=gone is not an option; use one of: data_size, long",
+    "table=gone output=HERE/out": "table=gone is not an option; use one of: conditional, data_size",
     "output=HERE/file/out": "output=HERE/file/out cannot be written below HERE/file",
     "output=HERE/out only=[gone]": "only=['gone'] must be of the table's ['dcgan_mnist'",
     "output=HERE/out table.seeds=[]": "table.seeds=[] must be different whole numbers, from 0 up",

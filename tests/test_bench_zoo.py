@@ -1,7 +1,9 @@
 """The fair table: what it asks for, what it trains and measures, who is better than whom."""
 
+import copy
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -36,6 +38,7 @@ curve_images: 100
 num_images: 200
 metrics: null
 rank_by: mode_kl
+show_runs: true
 recipes:
   ring: [experiment=ring_gan]
   grid: [experiment=grid_gan]
@@ -56,7 +59,7 @@ def points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "conf" / "table").mkdir(parents=True)
     (tmp_path / "conf" / "table" / "points.yaml").write_text(POINTS)
     search = f"hydra.searchpath=['file://{tmp_path / 'conf'}']"
-    return [search, "table=points", f"output={tmp_path / 'runs'}", "document=null"]
+    return [search, "table=points", f"output={tmp_path / 'runs'}"]
 
 
 def row(recipe: str, seed: int, fid: float, **changes: Any) -> dict[str, Any]:
@@ -69,6 +72,7 @@ def row(recipe: str, seed: int, fid: float, **changes: Any) -> dict[str, Any]:
         {"at": "last", "images_seen": 200000, "seconds": 120.0, "fid": fid},
     ]
     card = {"num_fake": 10000, "num_real": 10000, "split": "test", "data": "mnist"}
+    card |= {"num_train": 50000}
     best = {"at": "last", "images_seen": 200000, "seconds": 120.0, "fid": fid}
     kept = {"status": "finished", "images_seen": 200000, "seconds": 120.0}
     found = {"metrics": metrics, "curve": curve, "card": card, "best": best, **kept}
@@ -121,7 +125,7 @@ def test_same_budget_for_every_run():
         (["table.curve_images=3"], "table.curve_images=3"),
         (["only=[gone]"], "only=['gone']"),
         (["+table.colour=red"], "colour"),
-        (["table.recipes.lsgan_mnist=[experiment=gone]"], "gone"),
+        (["table.recipes.lsgan_mnist=['experiment=gone']"], "experiment=gone is not an option"),
         (["table.overrides=['optimizer.generator.rate=1']"], "rate"),
         (["table.shares=[1.0]"], "callbacks.snapshots.shares=[1.0]"),
         (["table=stacked", "table.rank_by=fid"], "table.rank_by=fid"),
@@ -131,7 +135,7 @@ def test_same_budget_for_every_run():
         (["document=results"], "document=results must be named FILE.md"),
         (["jobs=0"], "jobs=0"),
         (["threads=0"], "threads=0"),
-        (["table=gone"], "table"),
+        (["table=gone"], "table=gone is not an option"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_written(
@@ -145,7 +149,7 @@ def test_wrong_input_is_refused_before_anything_is_written(
 
 
 def test_report_without_a_finished_run_is_refused(tmp_path: Path, status_and_message: Callable):
-    status, message = status_and_message(call, f"output={tmp_path}", "document=null", "train=false")
+    status, message = status_and_message(call, f"output={tmp_path}", "train=false")
     assert status == 2
     assert "holds no finished run" in message
 
@@ -155,6 +159,15 @@ def test_ranks_tell_what_seeds_allow():
     assert str(ranks["quick"]) == "1 (1–2)"
     assert str(ranks["rival"]) == "2 (1–2)"
     assert str(ranks["slow"]) == "3"
+
+
+def test_many_pairs_need_a_clearer_difference():
+    """What proves a difference between two alone does not among twelve: Holm's correction."""
+    spread = [math.exp(0.01 * z) for z in (-1.26, -0.63, 0.0, 0.63, 1.26)]
+    step = math.exp(0.0165)  # t = 2.6: p = 0.03 for two groups, 0.01 times eleven for twelve
+    groups = {f"r{i:02}": [step**i * value for value in spread] for i in range(12)}
+    assert str(ranking.rank({name: groups[name] for name in ("r00", "r01")})["r00"]) == "1"
+    assert str(ranking.rank(groups)["r00"]) == "1 (1–2)"
 
 
 def test_one_seed_each_proves_nothing():
@@ -194,6 +207,42 @@ def test_a_recipe_that_diverged_has_no_rank_and_is_named():
     assert line.split("|")[1].strip() == ""
 
 
+def test_data_sets_of_different_sizes_have_their_own_floors():
+    groups = copy.deepcopy(GROUPS)
+    for found in groups["slow"]:
+        found["card"]["num_train"] = 500
+        found["metrics"]["recall"]["floor"] = 0.7
+    text = markdown.markdown(plan_of(), groups)
+    line = next(line for line in text.splitlines() if line.startswith("| `slow`"))
+    assert "| 500 " in line
+    assert "0.60 ± 0.00 (0.70)" in line
+
+
+def test_command_of_the_report_has_what_was_changed():
+    given = ["table.seconds=60", "table.curve_images=2000", "jobs=2"]
+    plan = Plan.of(compose_run("bench_zoo", given)[0], given)
+    line = "table=recipes jobs=2 threads=1 table.seconds=60 table.curve_images=2000\n"
+    assert line in markdown.markdown(plan, GROUPS)
+
+
+DOCUMENT = CONF.parent / "docs" / "results"
+WRITTEN = [path for path in sorted(DOCUMENT.glob("*.csv")) if not path.stem.endswith("_curve")]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_committed_tables_are_those_of_their_csv(path: Path):
+    text = DOCUMENT.with_suffix(".md").read_text("utf-8")
+    name = path.stem
+    table = text.split(f"<!-- table {name} -->")[1].split(f"<!-- end of table {name} -->")[0]
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "finished"]
+    first = plan_of(f"table={name}").rank_by
+    for recipe in {row["recipe"] for row in rows}:
+        line = next(line for line in table.splitlines() if f"| `{recipe}`" in line)
+        found = [float(row[first]) for row in rows if row["recipe"] == recipe]
+        assert markdown.mean(found, first) == line.split("|")[3].strip()
+
+
 def test_plots_are_drawn_for_any_number_of_recipes(tmp_path: Path):
     groups = {f"r{i}": [row(f"r{i}", seed, 2.0 + i) for seed in (0, 1)] for i in range(23)}
     plan = plan_of()
@@ -201,6 +250,10 @@ def test_plots_are_drawn_for_any_number_of_recipes(tmp_path: Path):
     drawn = plots.draw(plan, groups, tmp_path)
     assert [path.name for path in drawn] == ["recipes_fid.png", "recipes_precision_recall.png"]
     assert all(path.stat().st_size > 10_000 for path in drawn)
+    styles = {name: plots.style_of(place) for place, name in enumerate(groups)}
+    for axes in plots.curve_figure(groups, "fid", styles).axes:
+        assert len(axes.lines) == len(groups)
+        assert all(len(line.get_xdata()) == 3 for line in axes.lines)
 
 
 def test_document_keeps_what_stands_around_the_table(tmp_path: Path):
@@ -299,6 +352,10 @@ def test_whole_table_of_points_and_what_a_second_call_does(
     assert text.count("`ring`") >= 1
     assert (runs / "points.csv").read_text().count("\n") == 5
     assert (runs / "points_mode_kl.png").exists()
+    for run in figures:
+        for shown in (f"points_{run}_evolution.png", f"points_{run}_health.png"):
+            assert f"]({shown})" in text
+            assert (runs / shown).exists()
 
     stamp = (runs / "ring-0" / "result.json").stat().st_mtime_ns
     (runs / "grid-1" / MEASURED).unlink()  # as if interrupted before it was measured
@@ -340,7 +397,8 @@ def test_a_killed_table_goes_on_where_it_was(points: list[str], tmp_path: Path):
     result = json.loads((folder / "result.json").read_text())
     assert result["status"] == "finished"
     assert result["images_seen"] == 200 * 4 * 256  # epochs, batches, points
-    assert (folder / MEASURED).exists()
+    curve = json.loads((folder / MEASURED).read_text())["curve"]
+    assert {"images_100", "share_0.5", "last"} == {point["at"] for point in curve}
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def check(config: DictConfig) -> None:
         package = getattr(resolve_target(node._target_, f"logger.{name}"), "package", None)
         if package is not None and find_spec(package) is None:
             raise UserError(
-                f"logger={name} needs the package {package}; pip install 'gan_lab[{package}]'"
+                f"logger={name} needs the package {package}; "
+                f"python -m pip install 'gan_lab[{package}]'"
             )
 
 

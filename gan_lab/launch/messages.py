@@ -50,7 +50,7 @@ def unknown_option(error: MissingConfigException) -> str:
         return f"no config '{error.missing_cfg_file}' exists; see --help for the groups"
     hint = did_you_mean(option, options)
     if (extra := PLUGINS.get(f"{group}={option}")) is not None:
-        hint += f", or pip install 'gan_lab[{extra}]'"
+        hint += f", or python -m pip install 'gan_lab[{extra}]'"
     return f"{group}={option} is not an option; use one of: {', '.join(options)}{hint}"
 
 

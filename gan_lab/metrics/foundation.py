@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gan_lab import UserError
 
-INSTALL = "pip install 'gan_lab[fidelity]'"
+INSTALL = "python -m pip install 'gan_lab[fidelity]'"
 DINOV2_CODE = "facebookresearch_dinov2_main"  # as torch.hub names it
 
 

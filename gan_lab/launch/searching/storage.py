@@ -29,7 +29,7 @@ EXAMPLES = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE"
 def require_optuna() -> None:
     """Raise UserError where the search cannot work; quieten what would clutter the screen."""
     if missing("optuna"):
-        raise UserError("the package optuna is missing; pip install 'gan_lab[search]'")
+        raise UserError("the package optuna is missing; python -m pip install 'gan_lab[search]'")
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -61,8 +61,8 @@ def read_url(given: str | None, folder: Path) -> "URL":
     except ImportError as error:
         raise UserError(
             f"storage={without_password(url)} needs the package {error.name or 'of its driver'}; "
-            "pip install 'gan_lab[postgresql]' and write postgresql+psycopg://..., or install the "
-            "driver that it names"
+            "python -m pip install 'gan_lab[postgresql]' and write postgresql+psycopg://..., or "
+            "install the driver that it names"
         ) from error
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise UserError(f"storage={given} would be lost with the process; give sqlite:///FILE")

@@ -15,6 +15,11 @@ from gan_lab.training.callbacks.snapshots import images_name, share_name
 
 Figures = dict[str, Any]
 ANCHORS = {"floor": "*real images*", "ceiling": "*noise, or copies*"}
+FURTHER = (
+    "Fresh critics, which learn from so many generated and as many real images and are asked about "
+    "others: 50 % is chance; the mean of three, with its 95 % interval. A gap above 0.1 with p "
+    "below 0.01 would mean that training images are found more easily than test images:"
+)
 NUMBERS: dict[str, Callable[[float], str]] = {
     "precision": "{:.2f}".format,
     "recall": "{:.2f}".format,
@@ -65,7 +70,7 @@ def scores(
     first = plan.rank_by
     at = [f"{first} after {count:,} images" for count in plan.images]
     columns = ["rank", "recipe", f"{first}, last", f"{first}, best", *at]
-    columns += ["images seen", "images/s", "weights", "doctor"]
+    columns += ["images seen", "images/s", "weights, G + D", "doctor"]
     lines = []
     for name in order:
         rows = groups[name]
@@ -73,8 +78,9 @@ def scores(
         diverged = len(rows) - len(measured)
         cells = [str(ranks.get(name, "")), f"`{name}`" + f" ({diverged} diverged)" * bool(diverged)]
         best = [row["best"][first] for row in measured if row["best"][first] is not None]
-        found = [values(rows, first), best, *(at_images(measured, n, first) for n in plan.images)]
-        cells += [mean(figures, first, len(rows)) for figures in found]
+        cells += [mean(figures, first, len(rows)) for figures in (values(rows, first), best)]
+        reached = (at_images(measured, count, first) for count in plan.images)
+        cells += [mean(figures, first, len(rows)) or "not reached" for figures in reached]
         lines.append([*cells, *costs(rows, measured), health(measured)])
     for kind, what in ANCHORS.items():
         lines.append(["", what, anchor(groups, first, kind), *[""] * (len(columns) - 3)])
@@ -82,13 +88,19 @@ def scores(
 
 
 def costs(rows: Sequence[Figures], measured: Sequence[Figures]) -> list[str]:
-    """Images seen, images a second, weights of both networks."""
+    """Images seen, images a second, weights of the generator and of what is trained against it."""
     rates = [row["images_seen"] / row["seconds"] for row in rows if row["seconds"]]
     return [
         f"{statistics.fmean(row['images_seen'] for row in rows):,.0f}",
         f"{statistics.fmean(rates):,.0f}" if rates else "",
-        f"{sum(measured[0]['parameters'].values()):,}" if measured else "",
+        sizes(measured[0]["parameters"]) if measured else "",
     ]
+
+
+def sizes(parameters: dict[str, int]) -> str:
+    """A critic's head counts as a part of it."""
+    generator = parameters["generator"]
+    return f"{generator:,} + {sum(parameters.values()) - generator:,}"
 
 
 def health(measured: Sequence[Figures]) -> str:
@@ -98,18 +110,35 @@ def health(measured: Sequence[Figures]) -> str:
 
 
 def qualities(plan: Plan, groups: dict[str, list[Figures]], order: list[str]) -> str:
-    """Everything else that was measured of the end."""
-    rows = [row for name in order for row in groups[name]]
+    """Everything else that was measured of the end.
+
+    Where real images score otherwise from recipe to recipe, as by data sets of different sizes,
+    each cell has its own floor.
+    """
+    rows = [row for name in order for row in groups[name] if row["metrics"]]
     names = dict.fromkeys(name for row in rows for name in row["metrics"])
     names.pop(plan.rank_by, None)
-    lines = [[f"`{name}`", *(quality(groups[name], metric) for metric in names)] for name in order]
+    sized = len({row["card"].get("num_train") for row in rows}) > 1
+    lines = []
+    for name in order:
+        cells = [quality(groups[name], metric, sized) for metric in names]
+        lines.append([f"`{name}`", *([trained_on(groups[name])] if sized else []), *cells])
     for kind, what in ANCHORS.items():
-        lines.append([what, *(anchor(groups, metric, kind) for metric in names)])
-    return table(["recipe", *names], lines)
+        cells = [anchor(groups, metric, kind) for metric in names]
+        lines.append([what, *([""] if sized else []), *cells])
+    return table(["recipe", *(["training images"] if sized else []), *names], lines)
 
 
-def quality(rows: Sequence[Figures], name: str) -> str:
-    return mean(values(rows, name), name, sum(name in row["metrics"] for row in rows))
+def trained_on(rows: Sequence[Figures]) -> str:
+    found = sorted({row["card"]["num_train"] for row in rows if row["metrics"]})
+    return ", ".join(f"{count:,}" for count in found)
+
+
+def quality(rows: Sequence[Figures], name: str, with_floor: bool = False) -> str:
+    text = mean(values(rows, name), name, sum(name in row["metrics"] for row in rows))
+    floors = [row["metrics"].get(name, {}).get("floor") for row in rows]
+    known = [floor for floor in floors if floor is not None]
+    return f"{text} ({mean([statistics.fmean(known)], name)})" if with_floor and known else text
 
 
 def anchor(groups: dict[str, list[Figures]], name: str, kind: str) -> str:
@@ -180,10 +209,14 @@ def further(groups: dict[str, list[Figures]], order: list[str]) -> str:
     lines = []
     for name in order:
         for row in groups[name]:
-            tests = row.get("two_sample", {})
-            told = [f"{size} + {size}: {test['accuracy']:.1%}" for size, test in tests.items()]
+            told = [told_apart(size, test) for size, test in row.get("two_sample", {}).items()]
             gap = row.get("recovery", {})
             lost = f"{gap['gap']:.3f}, {gap['p_value']:.2g}" if gap else ""
             lines.append([f"`{name}`", row["seed"], "; ".join(told), lost])
     columns = ["recipe", "seed", "a fresh critic is right in", "latent-recovery gap, p"]
-    return table(columns, lines)
+    return f"{FURTHER}\n\n{table(columns, lines)}"
+
+
+def told_apart(size: str, test: Figures) -> str:
+    low, high = test["interval"]
+    return f"{size} + {size}: {test['accuracy']:.1%} ({low:.1%} to {high:.1%})"

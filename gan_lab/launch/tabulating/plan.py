@@ -1,6 +1,8 @@
 """What a table asks for: recipes, seeds, one budget, and how each run is measured."""
 
 import re
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,15 +60,18 @@ class Plan:
     rank_by: str
     two_sample: bool
     recovery: bool
+    show_runs: bool
     recipes: dict[str, list[str]]
     published: dict[str, str]
+    published_by: str
     folder: Path
+    changes: tuple[str, ...] = ()  # the arguments that change the table, as a shell takes them
 
     @classmethod
-    def of(cls, config: DictConfig) -> "Plan":
+    def of(cls, config: DictConfig, overrides: Sequence[str] = ()) -> "Plan":
         table: Any = OmegaConf.to_container(config.table, resolve=True)
         check_place(Path(str(config.output)))
-        known = set(cls.__dataclass_fields__) - {"folder"}
+        known = set(cls.__dataclass_fields__) - {"folder", "changes"}
         unknown, missing = sorted(set(table) - known), sorted(known - set(table))
         if unknown or missing:
             raise UserError(
@@ -75,7 +80,11 @@ class Plan:
             )
         hints = cls.__annotations__
         table = {key: conform(value, hints[key], f"table.{key}") for key, value in table.items()}
-        plan = cls(**table, folder=Path(str(config.output)) / str(table["name"]))
+        changes = [
+            shlex.quote(text) for text in overrides if text.lstrip("+~").startswith("table.")
+        ]
+        folder = Path(str(config.output)) / str(table["name"])
+        plan = cls(**table, folder=folder, changes=tuple(changes))
         plan.check()
         return plan
 

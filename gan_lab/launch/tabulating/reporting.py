@@ -66,7 +66,7 @@ def write(plan: Plan, places: Places) -> Figures:
         UserError: where no run is finished.
         RunError: where something cannot be written.
     """
-    from gan_lab.launch.tabulating import plots
+    from gan_lab.launch.tabulating import plots, showing
 
     rows = [row for row in (read(job, plan) for job in plan.jobs()) if row]
     if not any(row["metrics"] for row in rows):
@@ -79,9 +79,9 @@ def write(plan: Plan, places: Places) -> Figures:
         for name, content in zip(names, (run_rows(rows), curve_rows(rows)), strict=True):
             write_atomically(places.folder / name, to_csv(content).encode())
         drawn = plots.draw(plan, groups, places.folder)
-        beside = places.document.parent
-        pictures = [f"![{path.stem}]({path.relative_to(beside).as_posix()})" for path in drawn]
-        places.put("\n\n".join([text, *pictures]))
+        pictures = [showing.picture(path, places.document) for path in drawn]
+        shown = showing.show(plan, rows, places.folder, places.document)
+        places.put("\n\n".join(part for part in (text, *pictures, shown) if part))
     except OSError as error:
         raise RunError(f"cannot write the report of {plan.name}: {error}") from error
     written = ", ".join([*names, *(path.name for path in drawn)])
