@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -26,7 +27,8 @@ def stop(number: int, frame: FrameType | None) -> None:
     stopped = True
 
 
-def play(folder: Path, given: dict[str, str]) -> int:
+def play(folder: Path, overrides: Sequence[str]) -> int:
+    given = dict(text.partition("=")[::2] for text in overrides)
     folder.mkdir(parents=True, exist_ok=True)
     Lock(folder).take()
     with (folder / "starts").open("a") as file:
@@ -37,7 +39,8 @@ def play(folder: Path, given: dict[str, str]) -> int:
     result = folder / "result.json"
     result.unlink(missing_ok=True)
     (folder / "config.yaml").write_text(f"name: played\nseed: {given.get('seed', 0)}\n")
-    (folder / "overrides.yaml").write_text("command: []\nresumed: []\n")
+    history = {"command": list(overrides), "resumed": []}
+    (folder / "overrides.yaml").write_text(json.dumps(history))
     rate = float(given.get("optimizer.generator.lr", 1e-3))
     far, done = abs(math.log10(rate / 1e-3)), len(read(folder))
     for step in range(done, STEPS):
@@ -89,5 +92,4 @@ def command(job: Job) -> list[str]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, stop)
-    pairs = dict(text.partition("=")[::2] for text in sys.argv[2:])
-    sys.exit(play(Path(sys.argv[1]), pairs))
+    sys.exit(play(Path(sys.argv[1]), sys.argv[2:]))

@@ -89,6 +89,19 @@ def test_a_study_of_another_search_is_refused(played, tmp_path, status_and_messa
 
 
 @pytest.mark.slow
+def test_the_folder_of_another_search_is_refused(played, tmp_path, status_and_message) -> None:
+    assert run(tmp_path, "trials=1") == 0
+    others = {
+        "study=other": "holds the study dirac_nsgan-learning_rates, not dirac_nsgan-other",
+        f"storage=sqlite:///{tmp_path}/other.db": "holds trial 0 of the study in sqlite:///",
+    }
+    for other, says in others.items():
+        status, message = status_and_message(run, tmp_path, "trials=1", other)
+        assert (status, says in message) == (2, True), message
+    assert run(tmp_path, "trials=1") == 0
+
+
+@pytest.mark.slow
 def test_a_grid_runs_every_point_once(played, tmp_path: Path) -> None:
     space = "{seed: {choices: [1, 2]}, optimizer.generator.lr: {low: 1e-4, high: 1e-2, log: true, "
     given = ["~sweep.space", f"+sweep.space={space}steps: 3}}}}"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gan_lab import RunError, UserError
 from gan_lab.launch.searching import report as reports
-from gan_lab.launch.searching import storage
+from gan_lab.launch.searching import belonging, storage
 from gan_lab.launch.searching.pruning import pruner
 from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.stages import Finalists, Trials
@@ -27,6 +27,7 @@ def search(settings: Settings, command: list[str], further: list[str]) -> None:
         command: of the search, for the record.
         further: what every training is told besides.
     """
+    belonging.refuse_other_study(settings.output, settings.name)
     url = storage.read_url(settings.storage, settings.output)
     opened = storage.connect(url)
     insist = storage.Patience().insist
@@ -34,9 +35,11 @@ def search(settings: Settings, command: list[str], further: list[str]) -> None:
     searched, repeated = (
         insist(partial(open_study, opened, turn, settings, part)) for part in ("", ".finalists")
     )
+    address = storage.without_password(url)
+    known = insist(partial(searched.get_trials, deepcopy=False))
+    belonging.refuse_other_trials(settings.output, known, address)
     trials = Trials(settings, searched, turn)
     finalists = Finalists(settings, repeated, turn, trials)
-    address = storage.without_password(url)
     shown = [f"storage={address}" if o.startswith("storage=") else o for o in command]
     report = reports.Report(settings, trials, finalists, address, shown)
     insist(report.write)  # a folder that cannot be written says so now

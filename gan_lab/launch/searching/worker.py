@@ -13,6 +13,7 @@ from gan_lab import RunError
 from gan_lab.launch import shares
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.runs import read_result
+from gan_lab.launch.searching.belonging import refuse_other_run
 from gan_lab.launch.searching.ledger import TRIES
 from gan_lab.launch.searching.outcomes import Outcome, judge
 from gan_lab.launch.searching.report import Report
@@ -123,7 +124,13 @@ class Worker:
             self.end(seat, Outcome("FAIL", reason=f"{tries}: {job.reason()}"))
 
     def attend(self, seat: Seat) -> None:
-        """See how a training is doing."""
+        """See how a training is doing.
+
+        Raises:
+            UserError: where its folder holds another one.
+        """
+        if seat.job.process is None:
+            refuse_other_run(seat.job.folder, seat.job.overrides)
         status = seat.job.poll()
         if status is not None:
             self.end(seat, judge(seat.job, status, self.settings.objectives, seat.pruned))

@@ -1,0 +1,123 @@
+"""Whose a trial is: a folder that another search has used, takings-over, tries, turns."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gan_lab import UserError
+from gan_lab.launch.jobs import Job
+from gan_lab.launch.runs import write_result
+from gan_lab.launch.searching import belonging, outcomes
+from gan_lab.launch.searching.stages import Trials
+from gan_lab.launch.searching.worker import Worker
+from tests import play_training
+from tests.launch.test_searching import settings_of
+
+optuna = pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+RATE = "optimizer.generator.lr"
+SPACE = f"+sweep.space={{{RATE}: {{low: 1e-4, high: 1e-2, log: true}}, seed: {{choices: [5, 6]}}}}"
+GIVEN = ["training.experiment=dirac_nsgan", "~sweep.space", SPACE]
+
+
+class Turn:
+    """A turn of the only worker there is."""
+
+    def __init__(self) -> None:
+        self.touched = 0
+        self.refuses: Exception | None = None  # to end: as where a commit fails
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+
+    def touch(self) -> None:
+        self.touched += 1
+
+
+Make = Callable[..., tuple[Worker, Trials]]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch) -> Iterator[Make]:
+    """A worker with its trials, in this process; trainings are played."""
+    monkeypatch.setattr(Job, "command", play_training.command)
+    study = optuna.create_study()
+    workers: list[Worker] = []
+
+    def made(*overrides: str) -> tuple[Worker, Trials]:
+        given = settings_of(*GIVEN, "trials=4", f"output={tmp_path}", *overrides)
+        report: Any = SimpleNamespace(write=lambda: None)
+        workers.append(Worker(given, report, ["trusted=[mine]"]))
+        return workers[-1], Trials(given, study, Turn())
+
+    yield made
+    for each in workers:
+        each.leave()
+
+
+def has_run(folder: Path, overrides: list[str], status: str = "finished", **result: Any) -> None:
+    """Leave what a training leaves."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text("name: played\n")
+    history = {"command": ["hydra.run.dir=elsewhere", *overrides], "resumed": []}
+    (folder / "overrides.yaml").write_text(json.dumps(history))
+    write_result(folder, {"status": status, "metric": 0.5, **result})
+
+
+def seated(worker: Worker, trials: Trials) -> Any:
+    trial = trials.ledger.claim(trials.wanted)
+    assert trial is not None
+    worker.sit(trials, trial)
+    return trial
+
+
+def test_another_searchs_training_is_not_taken_for_the_trial(make: Make, tmp_path: Path) -> None:
+    worker, trials = make()
+    has_run(tmp_path / "trial_0000", ["experiment=dirac_nsgan", f"{RATE}=0.5", "seed=5"])
+    seated(worker, trials)
+    with pytest.raises(UserError) as refused:
+        worker.attend(worker.seats[0])
+    assert "trial_0000 holds another training, of " in str(refused.value)
+    assert f"{RATE}=0.5" in str(refused.value)
+    worker.leave()
+    assert trials.ledger.trials()[0].state.name == "RUNNING"  # for who gives another output=
+
+
+def test_its_own_training_is_gone_on_with_by_whoever_takes_it_over(make: Make, tmp_path) -> None:
+    worker, trials = make()
+    trial = seated(worker, trials)
+    told = trials.overrides(trial)
+    has_run(tmp_path / "trial_0000", [*reversed(told), "hydra.searchpath=['file:///x']"])
+    worker.attend(worker.seats[0])
+    assert trials.ledger.trials()[0].values == [0.5]
+
+
+def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
+    belonging.refuse_other_study(tmp_path, "mine")  # holds none
+    text = json.dumps({"name": "theirs", "storage": "sqlite:///theirs", "trials": []})
+    (tmp_path / "study.json").write_text(text)
+    belonging.refuse_other_study(tmp_path, "theirs")
+    with pytest.raises(UserError, match="holds the study theirs, not mine"):
+        belonging.refuse_other_study(tmp_path, "mine")
+
+
+def test_a_folder_with_trials_that_the_study_has_not_is_refused(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.suggest_float("lr", 0, 1)
+    entries = [{"number": 0, "params": trial.params}]
+    content = {"name": "mine", "storage": "sqlite:///old", "trials": entries}
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    trial.suggest_float("later", 0, 1)
+    belonging.refuse_other_trials(tmp_path, study.trials, "sqlite:///alias")
+    for others in ([], [SimpleNamespace(number=0, params={"lr": 2.0})]):
+        with pytest.raises(UserError, match="holds trial 0 of the study in sqlite:///old, which"):
+            belonging.refuse_other_trials(tmp_path, others, "sqlite:///new")
