@@ -4,12 +4,14 @@ import math
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gan_lab import UserError
+from gan_lab import RunError, UserError
 from gan_lab.launch.entry import compose_run
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.searching import outcomes, owners, pruning, settings, space, storage
@@ -171,3 +173,54 @@ def test_urls() -> None:
     pytest.importorskip("psycopg", reason="pip install 'gan_lab[postgresql]'")
     url = storage.read_url("postgresql+psycopg://me:secret@host/db", Path("here"))
     assert storage.without_password(url) == "postgresql+psycopg://me@host/db"
+
+
+def test_workers_that_start_at_once_share_a_fresh_file(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+    url = storage.read_url(None, tmp_path)
+    start = threading.Barrier(4)
+
+    def connect(_: int) -> int:
+        start.wait()
+        return len(storage.connect(url).get_all_studies())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(connect, range(4))) == [0] * 4
+
+
+def test_tables_that_another_worker_is_making_are_waited_for(tmp_path: Path, monkeypatch) -> None:
+    optuna = pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+    from filelock import FileLock
+    from sqlalchemy.exc import OperationalError
+
+    error = OperationalError("CREATE TABLE", {}, Exception("table studies already exists"))
+    outcomes_: list[Any] = [error, "opened"]
+
+    def opened(*_: Any, **__: Any) -> Any:
+        with pytest.raises(TimeoutError):  # no other worker on this machine opens it meanwhile
+            FileLock(tmp_path / "study.db.lock").acquire(timeout=0)
+        found = outcomes_.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", opened)
+    monkeypatch.setattr(storage, "RACES", (0.001, 0.0))
+    url = storage.read_url(None, tmp_path)
+    assert storage.connect(url) == "opened"
+    outcomes_ += [error, error]
+    with pytest.raises(RunError, match="cannot be used: table studies already exists; see that"):
+        storage.connect(url)
+
+
+def test_what_optuna_wraps_is_told_in_the_drivers_words(tmp_path: Path, monkeypatch) -> None:
+    optuna = pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+    from sqlalchemy.exc import OperationalError
+
+    def opened(*_: Any, **__: Any) -> Any:
+        cause = OperationalError("SELECT", {}, Exception("disk I/O error"))
+        raise optuna.exceptions.StorageInternalError("An exception is raised") from cause
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", opened)
+    with pytest.raises(RunError, match="study.db cannot be used: disk I/O error; see that its fol"):
+        storage.connect(storage.read_url(None, tmp_path))

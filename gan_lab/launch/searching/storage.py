@@ -4,11 +4,13 @@ SQLite's locks go with the process that holds them, and what a killed process ha
 rolled back, so it stays whole. On a network file system it does not: use a database server there.
 """
 
+import contextlib
 import logging
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,9 @@ OUTAGE = 600.0  # seconds that a database may be gone
 PAUSE = 2.0  # before it is asked again
 WAIT = 60  # seconds for another process to let go of the database
 CONNECT: dict[str, dict[str, Any]] = {"sqlite": {"timeout": WAIT}}
+RACES = (1.0, 1.0, 0.0)  # seconds after each time that others were making the same tables
+REMEDIES = {"sqlite": "see that its folder can be written, or that no other program holds the file"}
+REMEDY = "see that its server runs and lets you in, or leave storage out to keep the study in a file"
 EXAMPLES = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE"
 
 
@@ -79,29 +84,45 @@ def connect(url: "URL") -> "RDBStorage":
     Raises:
         RunError: where it cannot be reached or used.
     """
+    from optuna.exceptions import StorageInternalError
     from optuna.storages import RDBStorage
-    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
 
     options = {"connect_args": CONNECT.get(url.get_backend_name(), {}), "pool_pre_ping": True}
     text = url.render_as_string(hide_password=False)
-    for patience in (1.0, 1.0, 0.0):
+    for patience in RACES:
         try:
-            if url.get_backend_name() == "sqlite":
-                Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-            return RDBStorage(text, engine_kwargs=options)
-        except (IntegrityError, ProgrammingError) as error:
-            if not patience:
+            with alone(url):
+                return RDBStorage(text, engine_kwargs=options)
+        except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
+            if not patience or not is_race(error):
                 raise unreachable(url, error) from error
-            time.sleep(patience)  # another worker is making the same tables
-        except (SQLAlchemyError, OSError, RuntimeError) as error:
-            raise unreachable(url, error) from error
+            time.sleep(patience)
     raise AssertionError
+
+
+def alone(url: "URL") -> AbstractContextManager[Any]:
+    """Held while tables are made: SQLite does not keep two processes from making the same ones."""
+    from filelock import FileLock
+
+    if url.get_backend_name() != "sqlite":
+        return contextlib.nullcontext()
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{path}.lock", timeout=WAIT)
+
+
+def is_race(error: Exception) -> bool:
+    """Whether another worker was making the same tables."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    return isinstance(error, (IntegrityError, ProgrammingError)) or "already exists" in str(error)
 
 
 def unreachable(url: "URL", error: Exception) -> RunError:
     return RunError(
-        f"storage={without_password(url)} cannot be used: {first_line(error)}; see that its server "
-        "runs and lets you in, or leave storage out to keep the study in a file"
+        f"storage={without_password(url)} cannot be used: {first_line(error)}; "
+        f"{REMEDIES.get(url.get_backend_name(), REMEDY)}"
     )
 
 
@@ -143,8 +164,11 @@ class Patience:
         time.sleep(PAUSE)
 
 
-def first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+def first_line(error: BaseException) -> str:
+    """Of the driver's own words where there are any; Optuna and SQLAlchemy wrap them."""
+    cause = error.__cause__
+    told = getattr(error, "orig", None) or getattr(cause, "orig", None) or error
+    return str(told).strip().splitlines()[0]
 
 
 def is_outage(error: Exception) -> bool:
