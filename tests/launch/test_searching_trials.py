@@ -121,3 +121,44 @@ def test_a_folder_with_trials_that_the_study_has_not_is_refused(tmp_path: Path) 
     for others in ([], [SimpleNamespace(number=0, params={"lr": 2.0})]):
         with pytest.raises(UserError, match="holds trial 0 of the study in sqlite:///old, which"):
             belonging.refuse_other_trials(tmp_path, others, "sqlite:///new")
+
+
+def cut_short(worker: Worker, trials: Trials, times: int) -> None:
+    """Take a trial over again and again, as where every worker is killed before it sees an end."""
+    for _ in range(times):
+        trial = trials.ledger.claim(trials.wanted)
+        assert trial is not None
+        trials.ledger.release(trial)
+
+
+def test_a_trial_that_was_cut_short_too_often_has_failed(make: Make) -> None:
+    worker, trials = make("retries=1")
+    cut_short(worker, trials, 2)
+    seated(worker, trials)
+    (ended,) = trials.ledger.trials()
+    assert ended.state.name == "FAIL"
+    assert "2 tries in a row were cut short where they began" in ended.user_attrs["reason"]
+
+
+def test_what_has_ended_counts_however_often_it_was_taken_over(make: Make, tmp_path) -> None:
+    worker, trials = make("retries=0")
+    cut_short(worker, trials, 3)
+    has_run(tmp_path / "trial_0000", trials.overrides(trials.ledger.trials()[0]))
+    seated(worker, trials)
+    worker.attend(worker.seats[0])
+    assert trials.ledger.trials()[0].values == [0.5]
+
+
+def test_a_trial_that_comes_further_has_all_its_tries_again(make: Make, tmp_path) -> None:
+    worker, trials = make("retries=1", "heartbeat=1000", "grace=2000")
+    folder = tmp_path / "trial_0000"
+    for images in (100, 200, 200, 200):
+        has_run(folder, trials.overrides(seated(worker, trials)), "interrupted")
+        (folder / "metrics.csv").write_text(f"images_seen,val/fid\n{images},1\n")
+        states = [trial.state.name for trial in trials.ledger.trials()]
+        assert states == ["RUNNING"], images
+        (seat,) = worker.seats
+        worker.rise(seat)
+        trials.ledger.release(seat.trial)
+    seated(worker, trials)
+    assert trials.ledger.trials()[0].state.name == "FAIL"

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-OWNER, BEAT, TRIES, POINT = "owner", "beat", "tries", "point"
+OWNER, BEAT, POINT = "owner", "beat", "point"
+TRIES, SEEN = "tries", "images_seen"  # since a try came further, and how far that was
 
 
 class Ledger:
@@ -86,6 +87,13 @@ class Ledger:
         self.beat(trial)
         self.mine[trial.number] = trial
         return trial
+
+    def cut_short(self, trial: "Trial", images_seen: int) -> int:
+        """How many tries in a row were cut short before they came further than the ones before."""
+        if images_seen > trial.user_attrs.get(SEEN, 0):
+            trial.set_user_attr(SEEN, images_seen)
+            trial.set_user_attr(TRIES, 1)
+        return int(trial.user_attrs[TRIES]) - 1
 
     def is_abandoned(self, trial: "FrozenTrial") -> bool:
         """Whether a running trial has no living worker."""

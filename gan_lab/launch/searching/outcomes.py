@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from gan_lab.launch.jobs import TERMINATED, Job
+from gan_lab.launch.jobs import FINAL, TERMINATED, Job
 from gan_lab.launch.runs import metric_name, read_result
+from gan_lab.training.rows import read_rows
 
 INTERRUPTED = (TERMINATED, 130)
 
@@ -39,6 +41,18 @@ def judge(job: Job, status: int, objectives: Mapping[str, str], pruned: str | No
         return Outcome("FAIL", reason=job.reason() or f"exit status {status}")
     cause = "it was interrupted" if status in INTERRUPTED else f"exit status {status}"
     return Outcome(None, reason=cause)
+
+
+def is_final(folder: Path) -> bool:
+    """Whether the training there has ended, and another try would change nothing."""
+    return read_result(folder).get("status") in FINAL
+
+
+def images_seen(folder: Path) -> int:
+    """How far the training there has come."""
+    rows = read_rows(folder / "metrics.csv")
+    told = [read_result(folder).get("images_seen"), *(row["images_seen"] for row in rows)]
+    return max((int(float(seen)) for seen in told if seen is not None), default=0)
 
 
 def scores(result: dict[str, Any], objectives: Mapping[str, str]) -> Outcome:

@@ -14,8 +14,7 @@ from gan_lab.launch import shares
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.runs import read_result
 from gan_lab.launch.searching.belonging import refuse_other_run
-from gan_lab.launch.searching.ledger import TRIES
-from gan_lab.launch.searching.outcomes import Outcome, judge
+from gan_lab.launch.searching.outcomes import Outcome, images_seen, is_final, judge
 from gan_lab.launch.searching.report import Report
 from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.space import brief
@@ -119,9 +118,10 @@ class Worker:
         seat = Seat(place, stage, trial, job, started=now, beaten=now)
         self.seats.append(seat)
         trial.set_user_attr("folder", str(job.folder))
-        if trial.user_attrs[TRIES] > self.settings.retries + 1:
-            tries = f"{trial.user_attrs[TRIES] - 1} tries were cut short"
-            self.end(seat, Outcome("FAIL", reason=f"{tries}: {job.reason()}"))
+        tries = stage.ledger.cut_short(trial, images_seen(job.folder))
+        if tries > self.settings.retries and not is_final(job.folder):
+            told = f"{tries} tries in a row were cut short where they began"
+            self.end(seat, Outcome("FAIL", reason=f"{told}: {job.reason()}"))
 
     def attend(self, seat: Seat) -> None:
         """See how a training is doing.
