@@ -257,6 +257,7 @@ def test_workers_killed_at_random_lose_nothing(start: Start, tmp_path: Path, mon
     study = read(tmp_path / "study")
     assert [t["number"] for t in study["trials"]] == list(range(15))
     assert [t["state"] for t in study["trials"]] == ["complete"] * 15
+    assert len({tuple(trial["params"].values()) for trial in study["trials"]}) == 15
     (finalist,) = study["finalists"]
     assert (finalist["seeds"], len(finalist["values"])) == ([1, 2, 3], 3)
     assert rows(tmp_path / "study") == [play_training.STEPS] * 18  # no step was lost or repeated

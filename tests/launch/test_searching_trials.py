@@ -13,6 +13,8 @@ from gan_lab import UserError
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.runs import write_result
 from gan_lab.launch.searching import belonging, outcomes
+from gan_lab.launch.searching.ledger import Ledger
+from gan_lab.launch.searching.space import Choice, Range
 from gan_lab.launch.searching.stages import Trials
 from gan_lab.launch.searching.worker import Worker
 from tests import play_training
@@ -162,3 +164,45 @@ def test_a_trial_that_comes_further_has_all_its_tries_again(make: Make, tmp_path
         trials.ledger.release(seat.trial)
     seated(worker, trials)
     assert trials.ledger.trials()[0].state.name == "FAIL"
+
+
+def test_a_trial_whose_worker_died_while_choosing_is_like_no_other(make: Make, monkeypatch) -> None:
+    """The killed worker had chosen nothing yet, or the first of two settings."""
+    _, trials = make()
+    ledger = trials.ledger
+    for chosen in (0, 1):
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            killed_after(chosen, ledger, patch)
+            ledger.claim(trials.wanted)
+    found = [ledger.claim(trials.wanted) for _ in range(4)]
+    assert sorted(trial.number for trial in found if trial) == [0, 1, 2, 3]
+    assert len({trial.params[RATE] for trial in found if trial}) == 4
+
+
+def killed_after(chosen: int, ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
+    """Let a worker die when it has chosen so many settings of a new trial."""
+    suggest, done = Range.suggest, iter(range(chosen))
+
+    def some(self: Range, trial: Any, key: str) -> Any:
+        if next(done, None) is None:
+            raise KeyboardInterrupt
+        return suggest(self, trial, key)
+
+    def none(self: Choice, trial: Any, key: str) -> Any:
+        raise KeyboardInterrupt
+
+    patch.setattr(Range, "suggest", some)
+    patch.setattr(Choice, "suggest", none)
+    patch.setattr(ledger, "is_abandoned", lambda trial: False)
+
+
+def test_a_trial_whose_turn_failed_at_its_end_is_taken_again(make: Make) -> None:
+    _, trials = make()
+    turn: Any = trials.ledger.turn
+    turn.refuses = ConnectionError("gone")
+    with pytest.raises(ConnectionError):
+        trials.ledger.claim(trials.wanted)
+    turn.refuses = None
+    again = trials.ledger.claim(trials.wanted)
+    assert again is not None
+    assert (again.number, len(trials.ledger.trials())) == (0, 1)

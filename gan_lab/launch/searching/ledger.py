@@ -64,29 +64,29 @@ class Ledger:
         """
         with self.turn:
             trials = self.trials()
-            self.study.sampler = self.sampler(mix(len(trials)))  # no two workers draw alike
             lost = next((t for t in trials if self.is_abandoned(t)), None)
-            if lost is not None:
-                return self.take(self.handle(lost))
             waiting = any(t.state.name == "WAITING" for t in trials)
-            if not waiting and len(trials) >= wanted:
+            if lost is None and not waiting and len(trials) >= wanted:
                 return None
-            return self.take(self.study.ask())
+            number = len(trials) if lost is None else lost.number
+            self.study.sampler = self.sampler(mix(number))  # no two trials are drawn alike
+            trial = self.study.ask() if lost is None else self.handle(lost)
+            self.take(trial)
+        self.mine[trial.number] = trial  # where the turn failed at its end, it is taken again
+        return trial
 
     def handle(self, trial: "FrozenTrial") -> "Trial":
         from optuna import Trial
 
         return Trial(self.study, trial._trial_id)
 
-    def take(self, trial: "Trial") -> "Trial":
+    def take(self, trial: "Trial") -> None:
         """Make it ours; what a killed worker had not chosen yet is chosen now."""
         trial.set_user_attr(OWNER, self.me)
         trial.set_user_attr(TRIES, trial.user_attrs.get(TRIES, 0) + 1)
         for key, parameter in self.space.items():
             parameter.suggest(trial, key)
         self.beat(trial)
-        self.mine[trial.number] = trial
-        return trial
 
     def cut_short(self, trial: "Trial", images_seen: int) -> int:
         """How many tries in a row were cut short before they came further than the ones before."""
