@@ -14,7 +14,8 @@ import pytest
 from gan_lab import RunError, UserError
 from gan_lab.launch.entry import compose_run
 from gan_lab.launch.jobs import Job
-from gan_lab.launch.searching import outcomes, owners, pruning, settings, space, storage
+from gan_lab.launch.runs import write_result
+from gan_lab.launch.searching import outcomes, owners, pruning, settings, space, storage, studies
 from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.space import Choice, Range
 
@@ -94,7 +95,22 @@ def test_objectives_are_of_the_best_checkpoint_then_of_the_run() -> None:
 def test_an_objective_that_is_not_there_or_no_number() -> None:
     lacking = outcomes.scores(RESULT, {"kid": "minimize"})
     assert (lacking.state, "has no kid; it has" in lacking.reason) == ("FAIL", True)
-    assert outcomes.scores({"metric": math.nan}, {"metric": "minimize"}).state == "PRUNED"
+    unmeasured = {"status": "finished", "metric": None, "best": {}, "last": {"generator/loss": 1.0}}
+    assert outcomes.scores(unmeasured, {"metric": "minimize"}).state == "FAIL"
+
+
+BROKEN = [
+    ("metric", {"metric": math.nan, "best": {"images_seen": 9, "fid": math.nan}}),
+    ("recall", {"metric": 3.5, "best": {"fid": 3.5, "recall": math.nan}}),
+    ("generator/loss", {"metric": None, "best": {}, "last": {"generator/loss": math.inf}}),
+]
+
+
+@pytest.mark.parametrize(("name", "result"), BROKEN, ids=str)
+def test_an_objective_that_is_no_number_at_the_end(name: str, result: Any, tmp_path) -> None:
+    write_result(tmp_path, {"status": "finished", **result})
+    found = outcomes.judge(Job(tmp_path, [], {}), 0, {name: "minimize"}, None)
+    assert (found.state, found.reason) == ("PRUNED", f"{name} is not a number at the end")
 
 
 @pytest.mark.parametrize(

@@ -63,16 +63,24 @@ def scores(result: dict[str, Any], objectives: Mapping[str, str]) -> Outcome:
         reason = f"result.json has no {lacking[0]}; it has {', '.join(known)}"
         return Outcome("FAIL", reason=reason)
     found = [value for value in values if value is not None]
-    if any(not math.isfinite(value) for value in found):
-        return Outcome("PRUNED", reason="an objective is not a number")
+    for name, value in zip(objectives, found, strict=True):
+        if not math.isfinite(value):
+            return Outcome("PRUNED", reason=f"{name} is not a number at the end")
     return Outcome("COMPLETE", found, labels=labels(result, objectives))
 
 
 def value_of(result: Mapping[str, Any], name: str) -> float | None:
-    """Of the best checkpoint, of the run, or the last value that was logged."""
-    for place in (result.get("best"), result, result.get("last")):
+    """Of the best checkpoint, of the run, or the last value that was logged.
+
+    What is not a number stands there as null; where nothing was measured, so does `metric`.
+    """
+    best, last = (result.get(part) or {} for part in ("best", "last"))
+    own = {key: value for key, value in result.items() if best or value is not None}
+    for place in (best, own, last):
         for key in (name, f"val/{name}"):
-            value = (place or {}).get(key)
+            value = place.get(key, "")
+            if value is None:
+                return math.nan
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 return float(value)
     return None
