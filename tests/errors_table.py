@@ -554,6 +554,7 @@ SWEEP = {
     "jobs=0": "jobs=0 must be a whole number of at least 1",
     "finalists=-1": "finalists=-1 must be a whole number of at least 0",
     "seeds=[1,1]": "seeds=[1, 1] must be different whole numbers",
+    "seeds=[0,1]": "seeds=[0, 1]: the trials are trained with seed=0, and what chose a finalist",
     "heartbeat=0": "heartbeat=0 must be a number above 0",
     "grace=1": "grace=1 must be at least twice heartbeat=10.0",
     "prune=fast": "prune=fast must be null, or have its settings",

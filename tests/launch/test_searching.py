@@ -174,6 +174,22 @@ def test_verdicts_and_what_is_no_number_end_a_trial() -> None:
     assert pruning.hopeless(None, [ill], settings_of("prune=null")) is None  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ['overrides=["seed=2"]'],
+        ["~sweep.space", "+sweep.space={seed: {choices: [7, 8, 3]}}"],
+        ["seeds=[4,0]"],
+    ],
+    ids=str,
+)
+def test_finalists_have_other_seeds_than_what_chose_them(given: list[str]) -> None:
+    with pytest.raises(UserError, match="what chose a finalist cannot judge it; give seeds= "):
+        settings_of(*given)
+    assert settings_of(*given, "seeds=[11,12]").seeds == (11, 12)
+    assert settings_of(*given, "finalists=0").finalists == 0
+
+
 def test_the_metric_is_what_the_run_measures() -> None:
     given = settings_of()
     assert given.column("metric", {"val/fid": 1, "val/mode_misses": 1}) == "val/mode_misses"

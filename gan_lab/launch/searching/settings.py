@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,8 @@ def read(config: DictConfig, compose: Compose) -> Settings:
     overrides = texts("sweep.overrides", given["sweep"].get("overrides") or [])
     overrides += texts("overrides", given["overrides"])
     experiment = str(given["training"]["experiment"])
-    composed = try_space([f"experiment={experiment}", *overrides], space, compose)
+    configs = try_space([f"experiment={experiment}", *overrides], space, compose)
+    composed, finalists = configs[0], whole("finalists", given["finalists"], 0)
     objectives = check_objectives(given["sweep"]["objectives"])
     definition = {
         "experiment": experiment,
@@ -106,8 +107,8 @@ def read(config: DictConfig, compose: Compose) -> Settings:
         sampler=check_sampler(given["sampler"]),
         seed=whole("seed", given["seed"], 0),
         trials=whole("trials", given["trials"], 1),
-        finalists=whole("finalists", given["finalists"], 0),
-        seeds=check_seeds(given["seeds"]),
+        finalists=finalists,
+        seeds=check_seeds(given["seeds"], [c.seed for c in configs] if finalists else []),
         jobs=whole("jobs", given["jobs"], 1),
         workers=whole("workers", given["workers"], 1),
         ranks=devices if isinstance(devices, int) and devices > 0 else 1,
@@ -120,15 +121,14 @@ def read(config: DictConfig, compose: Compose) -> Settings:
     )
 
 
-def try_space(fixed: list[str], space: Space, compose: Compose) -> DictConfig:
-    """Compose trainings that together name every end and choice; return the first one's config."""
+def try_space(fixed: list[str], space: Space, compose: Compose) -> list[DictConfig]:
+    """Compose trainings that together name every end and choice."""
     named = {override.lstrip("+~").partition("=")[0] for override in fixed}
     if twice := sorted(named & space.keys()):
         raise UserError(
             f"overrides: {twice[0]} is what sweep.space varies; leave it out of one of them"
         )
-    configs = [compose([*fixed, *overrides]) for overrides in spaces.examples(space)]
-    return configs[0]
+    return [compose([*fixed, *overrides]) for overrides in spaces.examples(space)]
 
 
 def texts(name: str, given: Any) -> tuple[str, ...]:
@@ -176,10 +176,17 @@ def check_sampler(given: Any) -> str:
     return str(given)
 
 
-def check_seeds(given: Any) -> tuple[int, ...]:
+def check_seeds(given: Any, used: Collection[int]) -> tuple[int, ...]:
+    """Those of the finalists; none may be one that trials are chosen with."""
     seeds = conform(given, list[int], "seeds")
     if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
         raise UserError(f"seeds={seeds} must be different whole numbers of at least 0")
+    if twice := [seed for seed in seeds if seed in used]:
+        raise UserError(
+            f"seeds={seeds}: the trials are trained with seed={twice[0]}, and what chose a "
+            "finalist cannot judge it; give seeds= without it, as in "
+            f"seeds={[seed for seed in range(1, len(seeds) + 2) if seed not in used][: len(seeds)]}"
+        )
     return tuple(seeds)
 
 
