@@ -205,6 +205,15 @@ def test_urls() -> None:
     pytest.importorskip("psycopg", reason="pip install 'gan_lab[postgresql]'")
     url = storage.read_url("postgresql+psycopg://me:secret@host/db", Path("here"))
     assert storage.without_password(url) == "postgresql+psycopg://me@host/db"
+    hidden = f"{storage.without_password(url)}?connect_timeout=3"
+    url = storage.read_url(f"{hidden}&password=secret&sslpassword=other", Path("here"))
+    assert storage.without_password(url) == hidden
+
+
+def test_no_password_is_recorded_with_the_command() -> None:
+    given = "storage=postgresql://me:secret@host/db"
+    for override in (given, f"+{given}", f"++{given}"):
+        assert studies.shown(["sweep", override], "ADDRESS") == ["sweep", "storage=ADDRESS"]
 
 
 def test_workers_that_start_at_once_share_a_fresh_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ rolled back, so it stays whole. On a network file system it does not: use a data
 
 import contextlib
 import logging
+import re
 import sys
 import time
 import warnings
@@ -75,7 +76,9 @@ def read_url(given: str | None, folder: Path) -> "URL":
 
 
 def without_password(url: "URL") -> str:
-    return url._replace(password=None).render_as_string()  # set() takes None for no change
+    shown = url._replace(password=None)  # set() takes None for no change
+    secret = [key for key in url.query if re.search("pass|pwd|secret|token", key.lower())]
+    return shown.difference_update_query(secret).render_as_string()
 
 
 def connect(url: "URL") -> "RDBStorage":

@@ -40,14 +40,20 @@ def search(settings: Settings, command: list[str], further: list[str]) -> None:
     belonging.refuse_other_trials(settings.output, known, address)
     trials = Trials(settings, searched, turn)
     finalists = Finalists(settings, repeated, turn, trials)
-    shown = [f"storage={address}" if o.startswith("storage=") else o for o in command]
-    report = reports.Report(settings, trials, finalists, address, shown)
+    report = reports.Report(settings, trials, finalists, address, shown(command, address))
     insist(report.write)  # a folder that cannot be written says so now
     Worker(settings, report, further).work([trials, finalists])
     content = insist(report.write)
     print(reports.table(content))
     if not content["best"]:
         raise RunError(f"no trial was complete; {settings.output / 'study.json'} says why")
+
+
+def shown(command: list[str], address: str) -> list[str]:
+    """The command, for everyone to read: the storage's address without its password."""
+    return [
+        f"storage={address}" if o.lstrip("+").startswith("storage=") else o for o in command
+    ]
 
 
 def open_study(
