@@ -12,7 +12,7 @@ import pytest
 from gan_lab import UserError
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.runs import write_result
-from gan_lab.launch.searching import belonging, outcomes
+from gan_lab.launch.searching import belonging, turns
 from gan_lab.launch.searching.ledger import Ledger
 from gan_lab.launch.searching.space import Choice, Range
 from gan_lab.launch.searching.stages import Trials
@@ -206,3 +206,28 @@ def test_a_trial_whose_turn_failed_at_its_end_is_taken_again(make: Make) -> None
     again = trials.ledger.claim(trials.wanted)
     assert again is not None
     assert (again.number, len(trials.ledger.trials())) == (0, 1)
+
+
+def test_a_turn_is_renewed_before_each_point(make: Make) -> None:
+    _, trials = make("sampler=grid")
+    turn: Any = trials.ledger.turn
+    trials.prepare()
+    assert turn.touched == len(trials.ledger.trials()) == 10
+    trials.prepare()
+    assert len(trials.ledger.trials()) == 10
+
+
+def test_a_turn_of_a_database_is_renewed_by_asking_it(tmp_path: Path) -> None:
+    sql = pytest.importorskip("sqlalchemy")
+    engine = sql.create_engine(f"sqlite:///{tmp_path / 'turns.db'}")
+    asked: list[tuple[int, str]] = []
+
+    def note(connection: Any, _: Any, statement: str, *__: Any) -> None:
+        asked.append((id(connection.connection), statement))
+
+    turn = turns.RowTurn(engine, "study")
+    sql.event.listen(engine, "before_cursor_execute", note)
+    with turn:
+        turn.touch()
+    (taken, _), (renewed, statement) = asked
+    assert (renewed, statement) == (taken, "SELECT 1")

@@ -7,12 +7,12 @@ with another machine's: a heartbeat has stopped when it has not changed for `gra
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from gan_lab.data.seeds import mix
 from gan_lab.launch.searching import owners
 from gan_lab.launch.searching.space import Space
+from gan_lab.launch.searching.turns import Turn
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -35,7 +35,7 @@ class Ledger:
     def __init__(
         self,
         study: "Study",
-        turn: AbstractContextManager[None],
+        turn: Turn,
         space: Space,
         sampler: Callable[[int], "BaseSampler"],
         grace: float,
@@ -147,5 +147,6 @@ class Ledger:
         with self.turn:
             known = [trial.user_attrs.get(POINT) for trial in self.trials()]
             for point in points:
+                self.turn.touch()
                 if point not in known:
                     self.study.enqueue_trial(point, user_attrs={POINT: point})

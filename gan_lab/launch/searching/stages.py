@@ -10,6 +10,7 @@ from gan_lab.launch.searching.pruning import Rows, hopeless
 from gan_lab.launch.searching.samplers import SAMPLERS
 from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.space import Range
+from gan_lab.launch.searching.turns import Turn
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -21,7 +22,7 @@ LARGEST = 2**53  # any trial's number, any seed
 class Trials:
     """The search itself."""
 
-    def __init__(self, settings: Settings, study: "Study", turn: Any) -> None:
+    def __init__(self, settings: Settings, study: "Study", turn: Turn) -> None:
         self.settings = settings
         points = spaces.grid(settings.space) if settings.sampler == "grid" else []
         self.wanted = len(points) or settings.trials
@@ -54,7 +55,7 @@ class Trials:
 class Finalists:
     """The best trials once for each seed: one seed lies."""
 
-    def __init__(self, settings: Settings, study: "Study", turn: Any, trials: Trials) -> None:
+    def __init__(self, settings: Settings, study: "Study", turn: Turn, trials: Trials) -> None:
         self.settings = settings
         self.trials = trials
         self.wanted = 0

@@ -1,6 +1,5 @@
 """A search from its settings to its end: open the study, work, report."""
 
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,7 +9,7 @@ from gan_lab.launch.searching import belonging, storage
 from gan_lab.launch.searching.pruning import pruner
 from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.stages import Finalists, Trials
-from gan_lab.launch.searching.turns import turn_of
+from gan_lab.launch.searching.turns import Turn, turn_of
 from gan_lab.launch.searching.worker import Worker
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def shown(command: list[str], address: str) -> list[str]:
 
 
 def open_study(
-    opened: "RDBStorage", turn: AbstractContextManager[None], settings: Settings, part: str
+    opened: "RDBStorage", turn: Turn, settings: Settings, part: str
 ) -> "Study":
     """The study of this name, made if there is none.
 

@@ -5,8 +5,7 @@ Where a turn does not come, entering raises what `storage.is_outage` knows: it i
 
 import contextlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -19,6 +18,17 @@ LIMITS = {
         "SET LOCAL idle_in_transaction_session_timeout = '60s'",
     )
 }
+
+
+class Turn(Protocol):
+    """Held by one worker at a time, as in `with turn:`."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def touch(self) -> None:
+        """Say that the turn is still needed, which one that lasts has to be told."""
 
 
 class FileTurn:
@@ -34,6 +44,9 @@ class FileTurn:
 
     def __exit__(self, *error: object) -> None:
         self.lock.release()
+
+    def touch(self) -> None:
+        """A lock lasts as long as its process."""
 
 
 class RowTurn:
@@ -60,15 +73,22 @@ class RowTurn:
             for limit in LIMITS.get(connection.dialect.name, ()):
                 connection.execute(sql.text(limit))
             connection.execute(self.row).one()
+            self.connection = connection
             self.held = stack.pop_all()
 
     def __exit__(self, *error: Any) -> None:
         self.held.__exit__(*error)
 
+    def touch(self) -> None:
+        """Where the database has ended the turn as idle, this raises."""
+        import sqlalchemy as sql
 
-KINDS: dict[str, Callable[["Engine", str], AbstractContextManager[None]]] = {"sqlite": FileTurn}
+        self.connection.execute(sql.text("SELECT 1"))
 
 
-def turn_of(engine: "Engine", name: str) -> AbstractContextManager[None]:
+KINDS: dict[str, Callable[["Engine", str], Turn]] = {"sqlite": FileTurn}
+
+
+def turn_of(engine: "Engine", name: str) -> Turn:
     """Take turns with all workers on the study of this name, as in `with turn:`."""
     return KINDS.get(engine.url.get_backend_name(), RowTurn)(engine, name)
