@@ -263,5 +263,7 @@ def test_what_optuna_wraps_is_told_in_the_drivers_words(tmp_path: Path, monkeypa
         raise optuna.exceptions.StorageInternalError("An exception is raised") from cause
 
     monkeypatch.setattr(optuna.storages, "RDBStorage", opened)
-    with pytest.raises(RunError, match="study.db cannot be used: disk I/O error; see that its fol"):
+    with pytest.raises(
+        RunError, match=r"study\.db cannot be used: disk I/O error; see that its fol"
+    ):
         storage.connect(storage.read_url(None, tmp_path))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gan_lab import UserError
+from gan_lab import RunError, UserError
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.runs import write_result
-from gan_lab.launch.searching import belonging, turns
+from gan_lab.launch.searching import belonging, storage, turns
 from gan_lab.launch.searching.ledger import Ledger
 from gan_lab.launch.searching.space import Choice, Range
 from gan_lab.launch.searching.stages import Trials
@@ -120,6 +120,7 @@ def test_a_folder_with_trials_that_the_study_has_not_is_refused(tmp_path: Path) 
     (tmp_path / "study.json").write_text(json.dumps(content))
     trial.suggest_float("later", 0, 1)
     belonging.refuse_other_trials(tmp_path, study.trials, "sqlite:///alias")
+    others: Any
     for others in ([], [SimpleNamespace(number=0, params={"lr": 2.0})]):
         with pytest.raises(UserError, match="holds trial 0 of the study in sqlite:///old, which"):
             belonging.refuse_other_trials(tmp_path, others, "sqlite:///new")
@@ -231,3 +232,42 @@ def test_a_turn_of_a_database_is_renewed_by_asking_it(tmp_path: Path) -> None:
         turn.touch()
     (taken, _), (renewed, statement) = asked
     assert (renewed, statement) == (taken, "SELECT 1")
+
+
+def test_a_turn_that_another_worker_has_is_no_outage(tmp_path: Path, monkeypatch, capsys) -> None:
+    sql = pytest.importorskip("sqlalchemy")
+    engine = sql.create_engine(f"sqlite:///{tmp_path / 'study.db'}")
+    monkeypatch.setattr(turns, "WAIT", 0.05)
+    monkeypatch.setattr(storage, "PAUSE", 0.0)
+    mine, theirs = (turns.FileTurn(engine, "study") for _ in range(2))
+    patiently = storage.Patience()
+
+    def decide() -> str:
+        with mine:
+            return "decided"
+
+    with theirs:
+        assert patiently(decide) is None
+        assert "warning: another worker is deciding" in capsys.readouterr().err
+        monkeypatch.setattr(storage, "OUTAGE", -1.0)
+        with pytest.raises(RunError, match="another worker is deciding what is done next"):
+            patiently(decide)
+    assert patiently(decide) == "decided"
+
+
+def test_a_locked_row_is_told_from_a_database_that_is_gone(tmp_path: Path, monkeypatch) -> None:
+    sql = pytest.importorskip("sqlalchemy")
+    turn = turns.RowTurn(sql.create_engine(f"sqlite:///{tmp_path / 'turns.db'}"), "study")
+    for state, raised in (("55P03", turns.Taken), ("57P01", sql.exc.DBAPIError)):
+        reason: Any = Exception("no")
+        reason.sqlstate = state
+
+        def execute(*_: Any, reason: Exception = reason) -> Any:
+            raise sql.exc.OperationalError("SELECT", {}, reason)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sql.engine.Connection, "execute", execute)
+            with pytest.raises(raised):
+                turn.__enter__()
+    with turn:
+        pass

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_lab import RunError, UserError
+from gan_lab.launch.searching.turns import Taken
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -28,7 +29,9 @@ WAIT = 60  # seconds for another process to let go of the database
 CONNECT: dict[str, dict[str, Any]] = {"sqlite": {"timeout": WAIT}}
 RACES = (1.0, 1.0, 0.0)  # seconds after each time that others were making the same tables
 REMEDIES = {"sqlite": "see that its folder can be written, or that no other program holds the file"}
-REMEDY = "see that its server runs and lets you in, or leave storage out to keep the study in a file"
+REMEDY = (
+    "see that its server runs and lets you in, or leave storage out to keep the study in a file"
+)
 EXAMPLES = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE"
 
 
@@ -146,7 +149,7 @@ class Patience:
         except Exception as error:
             if not is_outage(error):
                 raise
-            self.bear(first_line(error))
+            self.bear(trouble(error))
             return None
         self.gone_since = None
         return result
@@ -157,14 +160,20 @@ class Patience:
             pass  # bearing takes its time
         return result
 
-    def bear(self, reason: str) -> None:
+    def bear(self, said: str) -> None:
         now = time.monotonic()
         if self.gone_since is None:
             self.gone_since = now
-            print(f"warning: the database is gone: {reason}", file=sys.stderr, flush=True)
+            print(f"warning: {said}", file=sys.stderr, flush=True)
         if now - self.gone_since > OUTAGE:
-            raise RunError(f"the database is gone: {reason}; the same command goes on")
+            raise RunError(f"{said}; the same command goes on")
         time.sleep(PAUSE)
+
+
+def trouble(error: Exception) -> str:
+    if isinstance(error, Taken):
+        return "another worker is deciding what is done next, and takes long; it is waited for"
+    return f"the database is gone: {first_line(error)}"
 
 
 def first_line(error: BaseException) -> str:
@@ -176,8 +185,7 @@ def first_line(error: BaseException) -> str:
 
 def is_outage(error: Exception) -> bool:
     """Whether the database was not to be had for a moment: what was asked may be asked again."""
-    from filelock import Timeout
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError
 
-    return isinstance(error, (StorageInternalError, DBAPIError, Timeout))
+    return isinstance(error, (StorageInternalError, DBAPIError, Taken))

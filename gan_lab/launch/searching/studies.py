@@ -4,8 +4,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from gan_lab import RunError, UserError
-from gan_lab.launch.searching import report as reports
 from gan_lab.launch.searching import belonging, storage
+from gan_lab.launch.searching import report as reports
 from gan_lab.launch.searching.pruning import pruner
 from gan_lab.launch.searching.settings import Settings
 from gan_lab.launch.searching.stages import Finalists, Trials
@@ -50,14 +50,10 @@ def search(settings: Settings, command: list[str], further: list[str]) -> None:
 
 def shown(command: list[str], address: str) -> list[str]:
     """The command, for everyone to read: the storage's address without its password."""
-    return [
-        f"storage={address}" if o.lstrip("+").startswith("storage=") else o for o in command
-    ]
+    return [f"storage={address}" if o.lstrip("+").startswith("storage=") else o for o in command]
 
 
-def open_study(
-    opened: "RDBStorage", turn: Turn, settings: Settings, part: str
-) -> "Study":
+def open_study(opened: "RDBStorage", turn: Turn, settings: Settings, part: str) -> "Study":
     """The study of this name, made if there is none.
 
     Raises:

@@ -1,6 +1,6 @@
 """One worker at a time decides what is done next; however it dies, its turn ends with it.
 
-Where a turn does not come, entering raises what `storage.is_outage` knows: it is asked for again.
+Where a turn does not come, entering raises Taken: it is asked for again.
 """
 
 import contextlib
@@ -18,6 +18,10 @@ LIMITS = {
         "SET LOCAL idle_in_transaction_session_timeout = '60s'",
     )
 }
+
+
+class Taken(Exception):
+    """Another worker has the turn, and has had it for WAIT seconds."""
 
 
 class Turn(Protocol):
@@ -40,7 +44,12 @@ class FileTurn:
         self.lock = FileLock(f"{engine.url.database}.lock")
 
     def __enter__(self) -> None:
-        self.lock.acquire(timeout=WAIT)
+        from filelock import Timeout
+
+        try:
+            self.lock.acquire(timeout=WAIT)
+        except Timeout as error:
+            raise Taken from error
 
     def __exit__(self, *error: object) -> None:
         self.lock.release()
@@ -67,12 +76,18 @@ class RowTurn:
 
     def __enter__(self) -> None:
         import sqlalchemy as sql
+        from sqlalchemy.exc import DBAPIError
 
         with contextlib.ExitStack() as stack:
             connection = stack.enter_context(self.engine.begin())
             for limit in LIMITS.get(connection.dialect.name, ()):
                 connection.execute(sql.text(limit))
-            connection.execute(self.row).one()
+            try:
+                connection.execute(self.row).one()
+            except DBAPIError as error:
+                if is_wait(error.orig):
+                    raise Taken from error
+                raise
             self.connection = connection
             self.held = stack.pop_all()
 
@@ -84,6 +99,12 @@ class RowTurn:
         import sqlalchemy as sql
 
         self.connection.execute(sql.text("SELECT 1"))
+
+
+def is_wait(error: BaseException | None) -> bool:
+    """Whether a database says that another has locked what was asked for."""
+    locked = "55P03"  # PostgreSQL's lock_not_available
+    return getattr(error, "sqlstate", None) == locked or "Lock wait timeout" in str(error)
 
 
 KINDS: dict[str, Callable[["Engine", str], Turn]] = {"sqlite": FileTurn}

@@ -120,8 +120,8 @@ class Worker:
         trial.set_user_attr("folder", str(job.folder))
         tries = stage.ledger.cut_short(trial, images_seen(job.folder))
         if tries > self.settings.retries and not is_final(job.folder):
-            told = f"{tries} tries in a row were cut short where they began"
-            self.end(seat, Outcome("FAIL", reason=f"{told}: {job.reason()}"))
+            cut = f"{tries} tries in a row were cut short where they began"
+            self.end(seat, Outcome("FAIL", reason=f"{cut}: {job.reason()}"))
 
     def attend(self, seat: Seat) -> None:
         """See how a training is doing.
