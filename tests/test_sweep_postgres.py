@@ -6,16 +6,19 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gan_lab.launch.searching import turns
 from tests.test_sweep import assert_whole, ends, read, start, two_at_work, wait_until
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tools" / "postgres.sh"
 pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+sqlalchemy = pytest.importorskip("sqlalchemy")
 pytest.importorskip("psycopg", reason="pip install 'gan_lab[postgresql]'")
 HERE = bool(list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb"))
 pytestmark = [
@@ -98,3 +101,29 @@ def test_a_server_that_lets_no_one_in(server: Server, start, tmp_path: Path) -> 
     assert b"cannot be used" in err
     assert b"wrong@" not in err
     assert os.listdir(tmp_path) == []
+
+
+def test_a_turn_lasts_while_it_is_needed(server: Server, monkeypatch) -> None:
+    limits = ("lock_timeout = '300ms'", "idle_in_transaction_session_timeout = '1500ms'")
+    said = tuple(f"SET LOCAL {limit}" for limit in limits)
+    monkeypatch.setitem(turns.LIMITS, "postgresql", said)
+    engines = [sqlalchemy.create_engine(server.start().partition("=")[2]) for _ in range(2)]
+    mine, theirs = (turns.turn_of(engine, "lasting") for engine in engines)
+    with mine:
+        for _ in range(5):
+            time.sleep(0.4)
+            mine.touch()
+        with pytest.raises(turns.Taken):
+            theirs.__enter__()
+    with pytest.raises(sqlalchemy.exc.DBAPIError):
+        idle(mine, theirs)
+    for engine in engines:
+        engine.dispose()
+
+
+def idle(mine: turns.Turn, theirs: turns.Turn) -> None:
+    """Have a turn for so long without a word that the server ends it and gives it to another."""
+    with mine:
+        time.sleep(2)
+        with theirs:
+            mine.touch()
