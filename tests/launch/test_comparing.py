@@ -17,6 +17,7 @@ from gan_lab import UserError
 from gan_lab.compare import compare
 from gan_lab.launch.assemble import build_module
 from gan_lab.launch.comparing import gathering, leaderboard, words
+from gan_lab.launch.comparing.contrast import contrast
 from gan_lab.launch.comparing.parameters import count_parameters
 from gan_lab.launch.comparing.records import find_runs, read_run
 from gan_lab.launch.comparing.report import Report, report_of
@@ -280,6 +281,54 @@ def test_the_first_is_set_against_the_second(tmp_path: Path, other: tuple, says:
     assert says in contrast["text"]
     assert "beyond the spread of seeds" in contrast["text"]
     assert (contrast["p"] < 0.05) == (says == " is ahead of ")
+
+
+def three_rows(folder: Path, middle: float) -> dict[str, Any]:
+    """A sound row of mean 10, one of survivors alone of mean 5, a sound one of mean `middle`."""
+    for seed, off in enumerate((0.0, 0.1, -0.1)):
+        make_run(folder / f"a{seed}", (10 + off,), seed)
+        status = "finished" if seed else "diverged"
+        make_run(folder / f"b{seed}", (5 + off,), seed, status, changes={LR: 1e-4})
+        make_run(folder / f"c{seed}", (middle + off,), seed, changes={LR: 3e-4})
+    return reported(folder).groups[0].contrast
+
+
+def test_the_first_is_not_set_against_survivors(tmp_path: Path) -> None:
+    contrast = three_rows(tmp_path, 12.0)
+    assert (contrast["first"][-4:], contrast["second"][-4:]) == ("2e-3", "3e-4")
+    assert contrast["difference"] == pytest.approx(-2)
+    assert " is ahead of " in contrast["text"]
+    assert contrast["text"].endswith("Left out: 1 row that lost a seed.")
+
+
+def test_where_all_others_lost_a_seed_nobody_is_ahead(tmp_path: Path) -> None:
+    for seed, off in enumerate((0.0, 0.1, -0.1)):
+        make_run(tmp_path / f"a{seed}", (10 + off,), seed)
+        status = "finished" if seed else "failed"
+        make_run(tmp_path / f"b{seed}", (5 + off,), seed, status, changes={LR: 1e-4})
+    contrast = reported(tmp_path).groups[0].contrast
+    assert "ahead" not in contrast["text"]
+    assert "Every row but generator.lr=2e-3 lost a seed" in contrast["text"]
+    assert "better mean in generator.lr=1e-4" in contrast["text"]
+    assert "p" not in contrast
+
+
+def test_rows_that_all_lost_a_seed_are_set_against_each_other(tmp_path: Path) -> None:
+    for seed, off in enumerate((0.0, 0.1, -0.1)):
+        status = "finished" if seed else "diverged"
+        for name, fid, rate in (("a", 9, 1e-4), ("b", 5, 3e-4)):
+            make_run(tmp_path / f"{name}{seed}", (fid + off,), seed, status, {LR: rate})
+    contrast = reported(tmp_path).groups[0].contrast
+    assert "generator.lr=3e-4 is ahead of generator.lr=1e-4" in contrast["text"]
+
+
+@pytest.mark.parametrize(("lower", "says"), [(True, " is behind "), (False, " is ahead of ")])
+def test_ahead_is_who_has_the_better_mean(lower: bool, says: str, tmp_path: Path) -> None:
+    for seed, off in enumerate((0.0, 0.1, -0.1)):
+        make_run(tmp_path / f"a{seed}", (5 + off,), seed)
+        make_run(tmp_path / f"b{seed}", (9 + off,), seed, changes={LR: 1e-4})
+    worse_first = reported(tmp_path).groups[0].rows[::-1]
+    assert says in contrast(worse_first, "best", lower)["text"]
 
 
 def test_the_command_repeats_the_best_run(tmp_path: Path) -> None:

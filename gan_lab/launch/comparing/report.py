@@ -96,12 +96,9 @@ def report_of(found: Gathered, by: str = "best") -> Report:
 def group_of(records: Sequence[Record], card: cards.Card, by: str) -> Group:
     rows = rows_of(records, by)
     judged = [row for row in rows if row.values(by) or row.lost]
-    weights = importance(
-        [row.varied for row in judged],
-        [row.values(by) for row in judged],
-        card["metric"] in LOWER_IS_BETTER,
-    )
-    return Group(card, rows, contrast(rows, by), weights)
+    lower = card["metric"] in LOWER_IS_BETTER
+    weights = importance([row.varied for row in judged], [row.values(by) for row in judged], lower)
+    return Group(card, rows, contrast(rows, by, lower), weights)
 
 
 def diagnosis_of(record: Record) -> Diagnosis | None:
