@@ -440,6 +440,38 @@ def test_a_study_counts_repetitions_and_not_the_trial_that_was_chosen(tmp_path: 
     assert gone == {("pruned", "hopeless"), ("failed", "out of memory")}
 
 
+def test_a_study_below_a_folder_is_a_study(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "runs" / "deep" / "study")
+    for seed, fid in enumerate((8.0, 9.0)):
+        make_run(tmp_path / "runs" / f"{seed}", (fid,), seed, changes={LR: 9e-3})
+    (study / "trials" / "4").mkdir()
+    (study / "trials" / "4" / "train.log").write_text("error: the study tells of it\n")
+    report = reported(tmp_path / "runs", study, study / "trials" / "2")
+    rows = {row.label: row for row in report.groups[0].rows}
+    assert rows["generator.lr=1e-3"].best == (2, 6.0, pytest.approx(math.sqrt(2)))
+    assert rows["generator.lr=9e-3"].best == (2, 8.5, pytest.approx(math.sqrt(0.5)))
+    assert [record.status for record in rows["generator.lr=3e-3"].records] == ["pruned"]
+    assert [known.name for known in report.studies] == ["rates"]
+    gone = [(status, why) for _, status, why in words.unfinished(report)]
+    assert sorted(gone) == [("failed", "out of memory"), ("pruned", "hopeless")]
+
+
+def test_a_run_that_is_named_before_its_study_is_that_of_the_study(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "study")
+    (group,) = reported(study / "trials" / "2", study).groups
+    assert [record.status for record in group.rows[-1].records] == ["pruned"]
+
+
+def test_an_unreadable_study_below_a_folder_is_told(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "study" / "trial")
+    write_study(tmp_path / "study", {"trials": 3})
+    report = reported(tmp_path)
+    assert [record.folder.name for record in report.records] == ["a"]
+    (lost,) = report.lost
+    assert (lost.name, lost.status) == (str(tmp_path / "study"), "unreadable")
+
+
 def test_a_better_row_that_was_repeated_elsewhere_is_the_best(tmp_path: Path) -> None:
     for seed, fid in enumerate((3.0, 3.5)):
         make_run(tmp_path / f"{seed}", (fid,), seed, changes={LR: 9e-3})

@@ -11,7 +11,7 @@ from gan_lab import UserError
 from gan_lab.launch.benchmarking.results import at_least
 from gan_lab.launch.comparing.records import Record, find_runs, read_run
 from gan_lab.launch.comparing.states import last_error
-from gan_lab.launch.comparing.studies import NAME, Lost, Study, read_study, study_runs
+from gan_lab.launch.comparing.studies import Lost, Study, find_studies, read_study, study_runs
 from gan_lab.launch.drawing import check_place
 from gan_lab.launch.jobs import LOG
 from gan_lab.launch.schema import conform
@@ -78,23 +78,41 @@ def add(place: Path, found: Gathered) -> None:
     if not place.is_dir():
         there = "is no folder" if place.exists() else "does not exist"
         raise UserError(f"runs: {place} {there}; {WANTED}")
-    if (place / NAME).is_file():
-        study = read_study(place)
-        records, lost = study_runs(study)
-        found.studies.append(study)
-        found.records += records
-        found.lost += lost
-        return
-    folders = find_runs(place)
-    unborn = stillborn(place)
+    studies = find_studies(place)
+    for folder in studies:
+        add_study(folder, found, named=folder == place)
+    folders = outside(studies, find_runs(place))
+    unborn = [lost for lost in stillborn(place) if outside(studies, [Path(lost.name)])]
     found.lost += unborn
-    if not folders and not unborn:
+    if not folders and not unborn and not studies:
         raise UserError(f"runs: {place} holds no run that train made; {WANTED}")
     for folder in folders:
         try:
             found.records.append(read_run(folder))
         except UserError as error:
             found.lost.append(Lost(str(folder), "unreadable", str(error)))
+
+
+def add_study(folder: Path, found: Gathered, named: bool) -> None:
+    """Add a study once; one that cannot be read is refused where the user named it itself."""
+    if any(known.folder.resolve() == folder.resolve() for known in found.studies):
+        return
+    try:
+        study = read_study(folder)
+    except UserError as error:
+        if named:
+            raise
+        found.lost.append(Lost(str(folder), "unreadable", str(error)))
+        return
+    records, lost = study_runs(study)
+    found.studies.append(study)
+    found.records[:0] = records  # a study knows more of a run than the run's own folder does
+    found.lost += lost
+
+
+def outside(studies: Sequence[Path], folders: Sequence[Path]) -> list[Path]:
+    """The folders that lie in none of the studies, which say themselves what their runs are."""
+    return [f for f in folders if not any(f.is_relative_to(study) for study in studies)]
 
 
 def stillborn(place: Path) -> list[Lost]:

@@ -1,6 +1,7 @@
 """What a search left behind: study.json with its trials, and the runs that they were."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +59,18 @@ class Lost(NamedTuple):
     name: str
     status: str
     why: str
+
+
+def find_studies(place: Path) -> list[Path]:
+    """The folders of studies at or below `place`, in order of their names; none inside a run."""
+    found = []
+    for folder, inner, files in os.walk(place):
+        if NAME in files:
+            found.append(Path(folder))
+        if NAME in files or "config.yaml" in files:
+            inner.clear()
+        inner[:] = sorted(name for name in inner if name[0] != ".")
+    return found
 
 
 def read_study(folder: Path) -> Study:
