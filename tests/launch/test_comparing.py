@@ -538,6 +538,27 @@ def test_evaluations_in_run_folders_are_compared_by_their_cards(tmp_path: Path) 
     assert len(reported(tmp_path).evaluations) == 2
 
 
+def test_two_evaluations_of_a_run_are_no_repetition(tmp_path: Path) -> None:
+    for seed, fid in enumerate((1.0, 3.0)):
+        folder = make_run(tmp_path / f"a{seed}", seed=seed)
+        (folder / "evaluation.json").write_text(evaluation(fid))
+        (folder / "last.json").write_text(evaluation(fid + 10))
+    (found,) = reported(tmp_path).evaluations
+    shown = {label.rpartition("(")[2]: row["fid"] for label, row in found.rows.items()}
+    assert shown == {
+        "evaluation.json)": (2, 2.0, pytest.approx(math.sqrt(2))),
+        "last.json)": (2, 12.0, pytest.approx(math.sqrt(2))),
+    }
+
+
+def test_evaluations_count_where_their_runs_do(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "study")
+    for name, fid in (("trials/0", 0.0), ("trials/2", 0.0), ("finalists/1", 5.0)):
+        (study / name / "evaluation.json").write_text(evaluation(fid))
+    (found,) = reported(study).evaluations
+    assert found.rows == {"generator.lr=1e-3": {"fid": (1, 5.0, None)}}
+
+
 def test_a_real_run_is_read(finished_run: Path, tmp_path: Path) -> None:
     record = read_run(finished_run)
     assert record.status == "finished"

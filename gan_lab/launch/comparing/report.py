@@ -44,7 +44,10 @@ class Group:
 
 @dataclass
 class Evaluations:
-    """Results of `evaluate` with one protocol card: row's label -> metric -> summary."""
+    """Results of `evaluate` with one protocol card: row's label -> metric -> summary.
+
+    Where the runs of a row have files of several names, each name has a line of its own.
+    """
 
     card: dict[str, Any]
     rows: dict[str, dict[str, Summary]]
@@ -125,12 +128,12 @@ def parameters_of(groups: Sequence[Group]) -> dict[Path, dict[str, int] | None]:
 
 
 def evaluations_of(groups: Sequence[Group]) -> list[Evaluations]:
-    """What `evaluate` left in the runs' folders, a table for each protocol card."""
+    """What `evaluate` left in the folders of the runs that count, a table for each card."""
     results = [
         {**result, "label": row.label}
         for group in groups
         for row in group.rows
-        for record in row.records
+        for record in row.counted
         for result in read_evaluations(record.folder)
     ]
     return [
@@ -139,9 +142,15 @@ def evaluations_of(groups: Sequence[Group]) -> list[Evaluations]:
 
 
 def summaries(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Summary]]:
+    """A line for each row and name of file: two files of one run are no two seeds."""
+    files: dict[str, set[str]] = {}
+    for result in results:
+        files.setdefault(result["label"], set()).add(Path(result["file"]).name)
     collected: dict[str, dict[str, list[float]]] = {}
     for result in results:
-        row = collected.setdefault(result["label"], {})
+        label = result["label"]
+        line = f"{label} ({Path(result['file']).name})" if len(files[label]) > 1 else label
+        row = collected.setdefault(line, {})
         for name, entry in result["metrics"].items():
             value = entry.get("value") if isinstance(entry, Mapping) else entry
             if isinstance(value, int | float):
