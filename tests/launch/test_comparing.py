@@ -1,5 +1,6 @@
 """Runs side by side: what is one row, who is first, what is not ranked, and what is refused."""
 
+import html
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from gan_lab.compare import compare
 from gan_lab.launch.assemble import build_module
 from gan_lab.launch.comparing import gathering, leaderboard, words
 from gan_lab.launch.comparing.contrast import contrast
+from gan_lab.launch.comparing.page import page
 from gan_lab.launch.comparing.parameters import count_parameters
 from gan_lab.launch.comparing.records import find_runs, read_run
 from gan_lab.launch.comparing.report import Report, report_of
@@ -510,6 +512,30 @@ def test_a_study_lies_where_it_is_moved_to(tmp_path: Path) -> None:
     write_study(tmp_path / "study", content)
     shutil.move(tmp_path / "study", tmp_path / "elsewhere")
     assert len(reported(tmp_path / "elsewhere").records) == 5
+
+
+def test_trials_on_other_machines_are_said_to_be_missing(tmp_path: Path) -> None:
+    """Each machine has the study.json of all, and the runs of its own."""
+    study = study_of(tmp_path / "study")
+    content = json.loads((study / "study.json").read_text())
+    content["trials"].append(trial(4, [1.5], "trials/4", params={LR: 7e-3}))
+    content["best"] = {**content["trials"][4], "params": {LR: 7e-3}}
+    write_study(study, content)
+    report = reported(study)
+    told = {name: (status, why) for name, status, why in words.unfinished(report)}
+    status, why = told["rates, trial 4"]
+    assert status == "elsewhere"
+    assert why.endswith("the study knows its values: 1.5")
+    assert told["rates, trial 3"] == ("failed", "out of memory")
+    (warning,) = words.elsewhere(report)
+    assert warning.startswith("1 of 5 trials of rates lie on other machines")
+    assert warning.endswith(f"the study's own best is {LR}=7e-3: fid 1.50.")
+    assert warning in words.text(report)
+    assert warning in html.unescape(page("x", report, [[]], [[]], [[]]))
+
+
+def test_a_study_whose_runs_are_all_here_warns_of_nothing(tmp_path: Path) -> None:
+    assert words.elsewhere(reported(study_of(tmp_path))) == []
 
 
 def test_a_finalist_without_its_folder_is_told(tmp_path: Path) -> None:

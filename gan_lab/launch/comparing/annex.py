@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from gan_lab.launch.comparing import words
 from gan_lab.launch.comparing.cards import differences, disagreement
 from gan_lab.launch.comparing.charts import Chart
-from gan_lab.launch.comparing.contrast import figure, mean_and_spread
+from gan_lab.launch.comparing.contrast import mean_and_spread
 from gan_lab.launch.comparing.markup import Markup, join, tag
 from gan_lab.launch.comparing.report import Evaluations, Report
-from gan_lab.launch.comparing.rows import show
-from gan_lab.launch.comparing.studies import Finalist, Study
+from gan_lab.launch.comparing.studies import Study
 from gan_lab.launch.comparing.tables import (
     EMPTY,
     heads,
@@ -88,17 +87,8 @@ def study(found: Study, pictures: Sequence[Chart], place: int) -> Markup:
         if command:
             parts += [tag("h3", title), tag("pre", tag("code", command))]
     for number, finalist in enumerate(found.finalists, 1):
-        chosen = ", ".join(f"{key}={show(value)}" for key, value in finalist.params.items())
-        parts.append(tag("p", f"Finalist {number}: {chosen}: {scores(found, finalist)}."))
+        parts.append(tag("p", f"Finalist {number}: {words.chosen(found, finalist)}."))
     return section(f"Study {found.name}", *parts, tiles(pictures), anchor=f"study-{place}")
-
-
-def scores(found: Study, finalist: Finalist) -> str:
-    """Mean ± standard deviation of each objective, as the study has them."""
-    return ", ".join(
-        f"{metric} {figure(mean)}" + ("" if std is None else f" ± {figure(std, 2)}")
-        for metric, mean, std in zip(found.metrics, finalist.mean, finalist.std, strict=False)
-    )
 
 
 def ways(report: Report) -> Markup:

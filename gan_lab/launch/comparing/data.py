@@ -103,6 +103,7 @@ def study(found: Study) -> dict[str, Any]:
         "directions": found.directions,
         "trials": [trial_of(trial) for trial in found.trials],
         "pareto": [whole[i].number for i in front],
+        "elsewhere": [trial.number for trial in found.elsewhere],
         "search": found.search,
         "repeat": found.repeat,
     }

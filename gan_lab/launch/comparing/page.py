@@ -9,6 +9,7 @@ from gan_lab.launch.comparing.charts import Chart
 from gan_lab.launch.comparing.markup import Markup, join, tag, void
 from gan_lab.launch.comparing.pictures import Grid
 from gan_lab.launch.comparing.report import Report
+from gan_lab.launch.comparing.tables import say
 
 # Nothing is fetched from anywhere, whatever a run's name may hold.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -28,7 +29,12 @@ def page(
 ) -> str:
     """`charts` and `grids`: of each group; `fronts`: of each study."""
     parts = [
-        tag("header", tag("h1", title), tag("p", words.counts(report))),
+        tag(
+            "header",
+            tag("h1", title),
+            tag("p", words.counts(report)),
+            *(say(line, warn=True) for line in words.elsewhere(report)),
+        ),
         annex.ways(report),
         *(
             sections.group_sections(group, report, charts[i], grids[i], i + 1)

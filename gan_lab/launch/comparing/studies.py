@@ -25,6 +25,11 @@ class Trial:
     reason: str
     seconds: float | None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its run is on this machine; each of several that share a study keeps its own."""
+        return self.folder is not None and bool(find_runs(self.folder))
+
 
 @dataclass(frozen=True)
 class Finalist:
@@ -40,7 +45,8 @@ class Finalist:
 class Study:
     """A search with one objective or several.
 
-    `search` is the command that goes on with it, `repeat` trains its best settings again.
+    `search` is the command that goes on with it, `repeat` trains its best settings again; `best`
+    is by what the study knows of all its trials, wherever these were run.
     """
 
     folder: Path
@@ -51,6 +57,12 @@ class Study:
     finalists: tuple[Finalist, ...]
     search: str
     repeat: str
+    best: Finalist | None = None  # a trial without repetitions, where there are none
+
+    @property
+    def elsewhere(self) -> list[Trial]:
+        """Complete trials whose runs are not on this machine."""
+        return [trial for trial in self.trials if trial.state == "complete" and not trial.is_here]
 
 
 class Lost(NamedTuple):
@@ -90,6 +102,7 @@ def read_study(folder: Path) -> Study:
             finalists=tuple(read_finalist(folder, f) for f in content.get("finalists") or ()),
             search=str(content.get("search") or ""),
             repeat=str(content.get("command") or ""),
+            best=read_best(folder, content.get("best")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -119,6 +132,13 @@ def read_finalist(folder: Path, entry: dict[str, Any]) -> Finalist:
     )
 
 
+def read_best(folder: Path, entry: dict[str, Any] | None) -> Finalist | None:
+    """A finalist as it is, a trial as one that was not repeated."""
+    if not entry:
+        return None
+    return read_finalist(folder, {**entry, "mean": entry.get("mean", entry.get("values"))})
+
+
 def figures(value: Any) -> tuple[float | None, ...]:
     """One figure for each objective, from a list, or of a single objective from a number."""
     return tuple(number(entry) for entry in (value if isinstance(value, list) else [value]))
@@ -136,13 +156,21 @@ def study_runs(study: Study) -> tuple[list[Record], list[Lost]]:
         try:
             found.append(run_of(trial))
         except UserError as error:
-            lost.append(Lost(name, trial.state, trial.reason or str(error)))
+            lost.append(Lost(name, *absent(trial, str(error))))
     for folder in (folder for finalist in study.finalists for folder in finalist.folders):
         try:
             found.append(replace(read_run(folder), finalist=True))
         except UserError as error:
             lost.append(Lost(str(folder), "missing", f"a finalist: {error}"))
     return found, lost
+
+
+def absent(trial: Trial, why: str) -> tuple[str, str]:
+    """State and reason of a trial whose run cannot be read."""
+    if trial.state != "complete" or trial.is_here:
+        return trial.state, trial.reason or why
+    known = ", ".join("none" if value is None else f"{value:g}" for value in trial.values)
+    return "elsewhere", f"its run is not on this machine; the study knows its values: {known}"
 
 
 def run_of(trial: Trial) -> Record:

@@ -4,11 +4,12 @@ import shlex
 from collections import Counter
 
 from gan_lab.launch.comparing import leaderboard
-from gan_lab.launch.comparing.contrast import mean_and_spread
+from gan_lab.launch.comparing.contrast import figure, mean_and_spread
 from gan_lab.launch.comparing.records import Record
 from gan_lab.launch.comparing.report import Group, Report
-from gan_lab.launch.comparing.rows import Row
+from gan_lab.launch.comparing.rows import Row, show
 from gan_lab.launch.comparing.statistics import summarise
+from gan_lab.launch.comparing.studies import Finalist, Study
 
 ENDED = ("finished",)
 MORE_SEEDS = 3
@@ -24,6 +25,32 @@ def counts(report: Report) -> str:
     if not rows:
         return f"{text}; none of them measured anything, so there is nothing to rank."
     return f"{text} in {rows} rows: those that differ in the seed alone are one row."
+
+
+def elsewhere(report: Report) -> list[str]:
+    """For each study some of whose trials have no run here: how many, and who is its best."""
+    found = []
+    for study in report.studies:
+        missing, total = len(study.elsewhere), len(study.trials)
+        if missing:
+            text = (
+                f"{missing} of {total} trials of {study.name} lie on other machines (or their "
+                "folders were removed) and are not ranked here"
+            )
+            best = f"; the study's own best is {chosen(study, study.best)}" if study.best else ""
+            found.append(f"{text}{best}.")
+    return found
+
+
+def chosen(study: Study, finalist: Finalist) -> str:
+    """Parameters, and mean ± standard deviation of each objective, as the study has them."""
+    params = ", ".join(f"{key}={show(value)}" for key, value in finalist.params.items())
+    spreads = [*finalist.std, *[None] * len(finalist.mean)]
+    scores = ", ".join(
+        f"{metric} {figure(mean)}" + ("" if std is None else f" ± {figure(std, 2)}")
+        for metric, mean, std in zip(study.metrics, finalist.mean, spreads, strict=False)
+    )
+    return f"{params}: {scores}"
 
 
 def headline(group: Group, report: Report) -> str:
@@ -84,7 +111,7 @@ def ills(report: Report) -> list[tuple[Record, list[str]]]:
 
 def text(report: Report) -> str:
     """The whole comparison for a terminal."""
-    parts = [counts(report)]
+    parts = [counts(report), *elsewhere(report)]
     if report.refusal:
         parts.append(report.refusal)
     for place, group in enumerate(report.groups, 1):
