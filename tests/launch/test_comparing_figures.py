@@ -5,11 +5,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from gan_lab.launch.comparing import statistics
+from gan_lab.launch.comparing import heat, statistics, ticks
+from gan_lab.launch.comparing.charts import LIGHT
 from gan_lab.launch.comparing.curves import band
 from gan_lab.launch.comparing.importance import binned, importance
-from gan_lab.launch.comparing.landscape import Spot, best_along, edges, table
+from gan_lab.launch.comparing.landscape import Spot, best_along, table
 from gan_lab.launch.comparing.statistics import quantile, summarise, two_sided, welch
 from gan_lab.launch.comparing.studies import pareto
 
@@ -204,9 +206,39 @@ def test_the_best_along_a_key() -> None:
     assert (xs.tolist(), best.tolist()) == ([1, 2], [4, 1])
 
 
-def test_edges_of_a_logarithmic_axis_lie_half_way_in_logarithms() -> None:
-    assert edges([1.0, 100.0], True) == pytest.approx([0.1, 10, 1000])
-    assert edges([1.0, 3.0], False) == pytest.approx([0, 2, 4])
+FROM_ZERO = [0.0, 1e-4, 1e-3, 1e-2]  # a player may be frozen
+
+
+def test_cells_lie_at_equal_distances_under_their_levels() -> None:
+    axes = Figure().subplots()
+    spots = [spot(x, y, 1.0 + x) for x in FROM_ZERO for y in FROM_ZERO]
+    heat.over(axes, LIGHT, spots, ("x", "y", "fid"), lower=True)
+    assert axes.get_xlim() == (0, 4)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1e-4", "1e-3", "0.01"]
+    for places in (axes.get_xticks(), axes.get_yticks()):
+        assert places.tolist() == [0.5, 1.5, 2.5, 3.5]
+    assert sorted({text.get_position()[0] for text in axes.texts}) == [0.5, 1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize("values", [FROM_ZERO, [0.0, *(1e-4 * 2**k for k in range(8))]])
+def test_an_axis_from_zero_keeps_its_levels_apart(values: list[float]) -> None:
+    """Many values are ticked at powers of ten, few at themselves; along either axis."""
+    axes = Figure().subplots()
+    ticks.scale(axes, values, values)
+    for axis, transform in ((axes.xaxis, 0), (axes.yaxis, 1)):
+        assert axis.get_scale() == "symlog"
+        shown = axis.get_majorticklocs()
+        assert shown[0] == 0
+        assert len(shown) >= 3
+        across = axes.transScale.transform([(v, v) for v in sorted(values)])[:, transform]
+        gaps = np.diff(across)
+        assert gaps.min() > 0.2 * gaps.max()
+
+
+def test_one_value_above_zero_needs_no_logarithm() -> None:
+    axes = Figure().subplots()
+    ticks.scale(axes, [0.0, 1e-3], [])
+    assert axes.get_xscale() == "linear"
 
 
 def test_the_pareto_front_knows_both_directions() -> None:

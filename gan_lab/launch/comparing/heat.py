@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 
 from gan_lab.launch.comparing.charts import Theme
-from gan_lab.launch.comparing.landscape import Spot, Table, edges, is_logarithmic, table
+from gan_lab.launch.comparing.landscape import Spot, Table, is_logarithmic, table
 from gan_lab.launch.comparing.rows import show
-from gan_lab.launch.comparing.ticks import clip, scale, ticks_at, value_text
+from gan_lab.launch.comparing.ticks import clip, scale, value_text
 
 
 def over(
@@ -34,22 +34,18 @@ def norm_of(values: Sequence[float]) -> Normalize:
 
 
 def cells(axes: Axes, theme: Theme, found: Table, colours: Colormap) -> None:
-    logarithmic = is_logarithmic(found.xs), is_logarithmic(found.ys)
+    """Of one size, whatever lies between their levels: 0, 1e-4 and 1e-2 are all to be read."""
     norm = norm_of(found.values.ravel().tolist())
-    borders = [edges(v, log) for v, log in zip((found.xs, found.ys), logarithmic, strict=True)]
-    axes.pcolormesh(*borders, found.values, cmap=colours, norm=norm)
-    for setter, log in zip((axes.set_xscale, axes.set_yscale), logarithmic, strict=True):
-        setter("log" if log else "linear")
-    ticks_at(axes.xaxis, found.xs)
-    ticks_at(axes.yaxis, found.ys)
+    axes.pcolormesh(found.values, cmap=colours, norm=norm)
+    for setter, levels in ((axes.set_xticks, found.xs), (axes.set_yticks, found.ys)):
+        setter([place + 0.5 for place in range(len(levels))], [show(level) for level in levels])
     for row, column in np.ndindex(found.values.shape):
         value = float(found.values[row, column])
         known = bool(np.isfinite(value))
         said = value_text(value) if known else "lost" if (row, column) in found.lost else ""
         ink = contrasting(colours(norm(value))) if known else theme.alarm
-        axes.text(
-            found.xs[column], found.ys[row], said, ha="center", va="center", color=ink, fontsize=9
-        )
+        place = column + 0.5, row + 0.5
+        axes.text(*place, said, ha="center", va="center", color=ink, fontsize=9)
 
 
 def contrasting(colour: tuple[float, ...]) -> str:

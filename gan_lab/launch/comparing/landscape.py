@@ -55,6 +55,12 @@ def is_logarithmic(levels: Sequence[float]) -> bool:
     return bool(known) and min(known) > 0 and max(known) / min(known) >= SPREAD
 
 
+def is_from_zero(levels: Sequence[float]) -> bool:
+    """Whether they span much above a zero, as rates do where one of them is frozen."""
+    known = [level for level in levels if np.isfinite(level)]
+    return bool(known) and min(known) == 0 and is_logarithmic([v for v in known if v > 0])
+
+
 def best_along(places: Sequence[Spot], lower: bool) -> tuple[Array, Array]:
     """The best value at each level of x: what is left of the other keys once they are tuned."""
     levels: dict[float, float] = {}
@@ -90,12 +96,3 @@ def table(places: Sequence[Spot], lower: bool) -> Table | None:
             values[cell] = min(known, spot.value) if lower else max(known, spot.value)
     gone = {(ys.index(s.y), xs.index(s.x)) for s in places if s.lost}
     return Table(xs, ys, values, [cell for cell in sorted(gone) if np.isnan(values[cell])])
-
-
-def edges(levels: Sequence[float], logarithmic: bool) -> Array:
-    """Borders of cells around the levels, half-way between them on the axis."""
-    scaled = np.log(levels) if logarithmic else np.asarray(levels, float)
-    middle = (scaled[1:] + scaled[:-1]) / 2
-    first, last = 2 * scaled[0] - middle[0], 2 * scaled[-1] - middle[-1]
-    borders = np.concatenate([[first], middle, [last]])
-    return np.exp(borders) if logarithmic else borders

@@ -1,5 +1,6 @@
 """Axes that are read at once: logarithmic where it helps, numbers rather than powers."""
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -7,7 +8,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from gan_lab.launch.comparing.contrast import figure
-from gan_lab.launch.comparing.landscape import is_logarithmic
+from gan_lab.launch.comparing.landscape import is_from_zero, is_logarithmic
 from gan_lab.launch.comparing.rows import show
 
 FEW_LEVELS = 7
@@ -17,14 +18,34 @@ WIDE = 300.0  # largest over smallest from which ticks at powers of ten are enou
 def scale(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
     """Logarithmic axes where numbers span much; ticks at the levels of x where these are few."""
     levels = sorted(set(xs))
-    if is_logarithmic(xs):
-        axes.set_xscale("log")
-        log_ticks(axes.xaxis, xs)
-    if is_logarithmic(ys):
-        axes.set_yscale("log")
-        log_ticks(axes.yaxis, ys)
+    for setter, axis, values in (
+        (axes.set_xscale, axes.xaxis, xs),
+        (axes.set_yscale, axes.yaxis, ys),
+    ):
+        if is_logarithmic(values):
+            setter("log")
+            log_ticks(axis, values)
+        elif is_from_zero(values):
+            setter("symlog", linthresh=least_above_zero(values))
+            ticks_at(axis, decades_from_zero(values))
     if len(levels) <= FEW_LEVELS:
         ticks_at(axes.xaxis, levels)
+
+
+def least_above_zero(values: Sequence[float]) -> float:
+    return min(value for value in values if value > 0)
+
+
+def decades_from_zero(values: Sequence[float]) -> list[float]:
+    """0 and the powers of ten among the values; where these are few, their ends.
+
+    >>> decades_from_zero([0.0, 2e-4, 2e-2]), decades_from_zero([0.0, 2.0, 18.0])
+    ([0.0, 0.001, 0.01], [0.0, 2.0, 18.0])
+    """
+    least, most = least_above_zero(values), max(values)
+    exponents = range(math.ceil(math.log10(least)), math.floor(math.log10(most)) + 1)
+    decades = [float(f"1e{exponent}") for exponent in exponents]
+    return [0.0, *(decades if len(decades) > 1 else (least, most))]
 
 
 def ticks_at(axis: Axis, levels: Sequence[float]) -> None:
