@@ -30,7 +30,8 @@ class RunTensorBoard(TensorBoardLogger):
     Args:
         save_dir: the run folder.
         purge_step: images seen from which an earlier session's events are void; None at the start.
-        metrics: scalars that the HPARAMS tab shows beside the hyperparameters.
+        metrics: scalars that the HPARAMS tab shows beside the hyperparameters, after those that
+            the run is evaluated by.
     """
 
     def __init__(
@@ -61,6 +62,11 @@ class RunTensorBoard(TensorBoardLogger):
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Keep them, the first ones to be seen first; a resumed run has its row already."""
         self.settings = {} if self.resumed else dict(params)
+
+    @rank_zero_only
+    def expect(self, names: Sequence[str]) -> None:
+        """Show what the run will be evaluated by before all else; asked before the first metric."""
+        self.metrics = tuple(dict.fromkeys([*names, *self.metrics]))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -4,6 +4,8 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups, metadata
 
-from gan_lab.launch.entry import guarded
+from gan_lab.launch.assemble import build_data
+from gan_lab.launch.entry import compose_run, guarded
 from gan_lab.train import train
+from gan_lab.training.callbacks import evaluation
 from gan_lab.training.callbacks.samples import Samples
 from gan_lab.training.tensorboard import RunTensorBoard
 from tests.conftest import run_train
@@ -99,6 +103,43 @@ def test_the_tab_opens_with_the_first_settings(tmp_path: Path) -> None:
     shown = {info.name for info in experiment.hparam_infos if info.differs}
     assert shown == {"ema.half_life", "networks", "c", "d", "e"}
     assert [info.name.tag for info in experiment.metric_infos] == ["generator/loss"]
+
+
+MEASURED = {
+    "data=fake": ["val/recall", "val/fid"],
+    "data=ring": ["val/mode_misses", "val/modes", "val/high_quality", "val/mode_kl"],
+}
+
+
+@pytest.mark.parametrize("data", MEASURED)
+def test_the_tab_shows_what_the_run_is_evaluated_by(data: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluation, "find_weights", lambda data: None)
+    monkeypatch.setattr(evaluation, "load_extractor", lambda weights: None)
+    module = build_data(compose_run("train", [data])[0])
+    module.setup("fit")
+    logger = RunTensorBoard(str(tmp_path), metrics=LOSSES)
+    logger.log_hyperparams({"seed": 0})
+    trainer = SimpleNamespace(
+        default_root_dir=tmp_path, is_global_zero=True, datamodule=module, loggers=[logger, 3]
+    )
+    measuring: Any = evaluation.Evaluation(["fid", "recall"], monitor="recall")
+    measuring.setup(trainer, None, "fit")
+    logger.log_metrics({"generator/loss": 0.5}, step=16)
+    content = events_of(tmp_path).PluginTagToContent(metadata.PLUGIN_NAME)
+    experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
+    assert [info.name.tag for info in experiment.metric_infos] == [*MEASURED[data], *LOSSES]
+
+
+def test_what_cannot_be_measured_has_no_column(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(evaluation.Evaluation, "prepare", lambda self, data: None)
+    logger = RunTensorBoard(str(tmp_path), metrics=LOSSES)
+    trainer = SimpleNamespace(
+        default_root_dir=tmp_path, is_global_zero=True, datamodule=None, loggers=[logger]
+    )
+    measuring: Any = evaluation.Evaluation(["fid"])
+    measuring.setup(trainer, None, "fit")
+    assert tuple(logger.metrics) == LOSSES
 
 
 def test_a_run_without_a_metric_has_no_row(tmp_path: Path) -> None:

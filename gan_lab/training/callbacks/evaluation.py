@@ -83,6 +83,15 @@ class Evaluation(Callback):
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
         if trainer.is_global_zero:
             self.real = self.prepare(trainer.datamodule)  # type: ignore[attr-defined]
+            self.announce(trainer)
+
+    def announce(self, trainer: Trainer) -> None:
+        """Tell loggers that have a table of runs what will be measured, the monitor first."""
+        known = self.known.names if self.known else self.metrics if self.real else ()
+        names = [f"val/{name}" for name in dict.fromkeys([self.monitor, *known])] if known else []
+        for logger in trainer.loggers:
+            if hasattr(logger, "expect"):
+                logger.expect(names)
 
     def prepare(self, data: Any) -> RealSide | None:
         """The validation images and the network that measures; None where it has to do without.
