@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from gan_lab import UserError
 from gan_lab.compare import compare
 from gan_lab.launch.assemble import build_module
-from gan_lab.launch.comparing import gathering, leaderboard, words
+from gan_lab.launch.comparing import gathering, leaderboard, words, writing
 from gan_lab.launch.comparing.contrast import contrast
 from gan_lab.launch.comparing.page import page
 from gan_lab.launch.comparing.parameters import count_parameters
@@ -562,6 +562,29 @@ def test_evaluations_in_run_folders_are_compared_by_their_cards(tmp_path: Path) 
     folder = make_run(tmp_path / "b", changes={LR: 1e-4})
     (folder / "test.json").write_text(evaluation(1.0, num_fake=99))
     assert len(reported(tmp_path).evaluations) == 2
+
+
+def test_pictures_of_an_earlier_comparison_go_and_no_others(tmp_path: Path) -> None:
+    for name in "ab":
+        make_run(tmp_path / "runs" / name, (5.0,), changes={"objective.note": name})
+    output, folder = tmp_path / "page.html", tmp_path / "page"
+    writing.write(output, reported(tmp_path / "runs"), "two", 12)
+    assert {path.name for path in folder.iterdir()} == {"samples_01.png", "samples_02.png"}
+    (folder / "mine.png").touch()
+    writing.write(output, reported(tmp_path / "runs" / "a"), "one", 12)
+    assert {path.name for path in folder.iterdir()} == {"samples_01.png", "mine.png"}
+    assert json.loads(output.with_suffix(".json").read_text())["pictures"] == ["samples_01.png"]
+
+
+@pytest.mark.parametrize(
+    "former", ["[1]", "{}", '{"pictures": 3}', '{"pictures": [3]}', '{"pictures": ["../x.png"]}']
+)
+def test_nothing_goes_by_a_list_that_is_not_ours(tmp_path: Path, former: str) -> None:
+    make_run(tmp_path / "a", (5.0,))
+    (tmp_path / "x.png").touch()
+    (tmp_path / "page.json").write_text(former)
+    writing.write(tmp_path / "page.html", reported(tmp_path / "a"), "x", 0)
+    assert (tmp_path / "x.png").exists()
 
 
 def test_two_evaluations_of_a_run_are_no_repetition(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Draw and write: the page, the pictures in a folder beside it, the figures as JSON."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,26 @@ def write(output: Path, report: Report, title: str, most_grids: int) -> list[Pat
     folder = output.with_suffix("")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files(charts, grids, fronts):
-            write_atomically(folder / f"{name}.png", content)
-        write_text(output.with_suffix(".json"), to_json(figures(report)))
+        drawn = {f"{name}.png": content for name, content in files(charts, grids, fronts)}
+        for name, content in drawn.items():
+            write_atomically(folder / name, content)
+        for name in pictures_of(output.with_suffix(".json")) - drawn.keys():
+            (folder / name).unlink(missing_ok=True)
+        told = {**figures(report), "pictures": sorted(drawn)}
+        write_text(output.with_suffix(".json"), to_json(told))
         write_text(output, page(title, report, charts, grids, fronts))
     except OSError as error:
         raise RunError(f"cannot write {output}: {error}") from error
     return [output, output.with_suffix(".json"), folder]
+
+
+def pictures_of(path: Path) -> set[str]:
+    """What an earlier comparison of this name drew; files of others are not among them."""
+    try:
+        named = json.loads(path.read_text())["pictures"]
+        return {n for n in named if n.endswith(".png") and Path(n).name == n}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return set()
 
 
 def files(
