@@ -48,7 +48,8 @@ def test_a_missing_package_ends_in_one_message(
     folder = tmp_path / "run"
     status, message = status_and_message(run_train, folder, f"logger=[tensorboard,{name}]")
     assert status == 2
-    wanted = f"error: logger={name} needs the package {name}; pip install 'gan_lab[{name}]'\n"
+    install = f"python -m pip install 'gan_lab[{name}]'"
+    wanted = f"error: logger={name} needs the package {name}; {install}\n"
     assert message == wanted
     assert not folder.exists()
 
