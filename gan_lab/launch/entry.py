@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab import RunError, UserError
 from gan_lab.launch import messages, plugins, sweeps, trust
-from gan_lab.launch.multirun import Echo, Multirun
+from gan_lab.launch.echo import Echo
+from gan_lab.launch.multirun import Multirun
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
 
 Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides

@@ -13,30 +13,21 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from gan_lab import RunError, UserError
-from gan_lab.launch import lock, messages, runs, shares
+from gan_lab.launch import launchers, lock, messages, runs, shares
+from gan_lab.launch.echo import FAILED, tell
 from gan_lab.launch.jobs import LOG, Job, has_begun, last_error
 from gan_lab.launch.sweeps import JobFailed
 
 Task = Callable[[DictConfig, Path, list[str]], Any]
 Done = tuple[Any, str]  # what the job returns, and how it went
-FAILED = ": failed: "
-JOBS = "jobs.log"  # in the sweep's folder: a line for each job that ended
-ELSEWHERE = ("LocalLauncher", "SlurmLauncher")
 FAREWELL = 60.0  # seconds for a training to save and end
-AT_ONCE: dict[str, Callable[[DictConfig], int | None]] = {
-    "BasicLauncher": lambda launcher: None,  # one after the other
-    "JoblibLauncher": lambda launcher: shares.joblib_jobs(launcher.n_jobs),
-    "LocalLauncher": lambda launcher: len(shares.list_gpus()) or shares.count_cores(),
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +78,9 @@ class Multirun:
             if result.get("status") == "diverged":
                 raise RunError(f"it diverged before; remove {folder} to train it again")
         started = time.monotonic()
-        if at_once() is None and ranks(config) <= 1:
+        launcher = HydraConfig.get().launcher
+        alone = launchers.ranks(launcher, config.trainer) <= 1
+        if launchers.at_once(launcher) is None and alone:
             value = here(task, config, folder, overrides, begun)
         else:
             value = self.apart(config, folder, overrides)
@@ -115,8 +108,10 @@ class Multirun:
         Raises:
             UserError, RunError: what that process says.
         """
-        jobs = min(at_once() or 0, self.total or sys.maxsize)
-        with shares.shared(folder.parent / ".places", jobs, ranks(config)) as environment:
+        launcher = HydraConfig.get().launcher
+        ranks = launchers.ranks(launcher, config.trainer)
+        jobs = min(launchers.at_once(launcher) or 0, self.total or sys.maxsize)
+        with shares.shared(folder.parent / ".places", jobs, ranks) as environment:
             job = Job(folder, [*overrides, *self.further], environment)
             status = follow(job)
         if status == 0:
@@ -124,63 +119,6 @@ class Multirun:
         if status in (1, 2):
             raise (UserError if status == 2 else RunError)(job.reason())
         raise RunError(f"it was cut short (exit status {status}); the same command goes on with it")
-
-
-def tell(folder: Path, line: str, stream: TextIO) -> None:
-    """Say how a job went, here and in the sweep's own log."""
-    print(line, file=stream, flush=True)
-    with contextlib.suppress(OSError), (folder.parent / JOBS).open("a") as log:
-        log.write(line + "\n")
-
-
-class Echo(Thread):
-    """Collects the lines of all jobs; repeats those of jobs whose output goes elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.path: Path | None = None
-        self.place = 0
-        self.aloud = False
-        self.lines: list[str] = []
-        self.over = Event()
-
-    def hear(self, config: DictConfig) -> None:
-        """The config of a multirun, which says where its jobs are."""
-        try:
-            path = Path(config.hydra.sweep.dir) / JOBS
-        except OmegaConfBaseException:
-            return  # it depends on the job
-        self.aloud = str(config.hydra.launcher._target_).rpartition(".")[2] in ELSEWHERE
-        self.place = path.stat().st_size if path.exists() else 0
-        self.path = path
-
-    def failed(self) -> list[str]:
-        """The names of the jobs that failed."""
-        found = [line.partition(FAILED)[0] for line in self.lines if FAILED in line]
-        return [title.partition("] ")[2] for title in found]
-
-    def run(self) -> None:
-        while not self.over.wait(0.5):
-            self.read()
-        self.read()
-
-    def read(self) -> None:
-        if self.path is None:
-            return
-        with contextlib.suppress(OSError), self.path.open() as log:
-            log.seek(self.place)
-            text = log.read()
-            self.place = log.tell()
-            self.lines += text.splitlines()
-            print(text if self.aloud else "", end="", flush=True)
-
-    def __enter__(self) -> "Echo":
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.over.set()
-        self.join()
 
 
 def call(task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Done:
@@ -229,26 +167,6 @@ def wait_for_others(folder: Path) -> None:
             print(f"{folder.name}: waiting for {owner}, who trains it", flush=True)
         told = True
         time.sleep(0.5)
-
-
-def at_once() -> int | None:
-    """How many jobs the launcher runs here at a time: None for one, in this very process.
-
-    0 where it is not for us to divide the machine, as under Slurm.
-    """
-    launcher = HydraConfig.get().launcher
-    kind = str(launcher._target_).rpartition(".")[2]
-    return AT_ONCE.get(kind, lambda _: 0)(launcher)
-
-
-def ranks(config: DictConfig) -> int:
-    """The processes of one training on this machine."""
-    if at_once() is not None:  # without torch, which this process does not need
-        asked = config.trainer.devices
-        return asked if isinstance(asked, int) and asked > 0 else 1
-    from gan_lab.launch import hardware
-
-    return hardware.count_devices(dict(config.trainer))
 
 
 def score(result: dict[str, Any]) -> list[str]:
