@@ -172,13 +172,39 @@ def test_a_job_waits_for_who_trains_it(sweep, trainer: Trainer, tmp_path, monkey
 @pytest.mark.slow
 def test_a_job_of_its_own_process(sweep, trainer: Trainer, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(Job, "command", play_training.command)
-    ranks = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
-    assert sweep("seed=666,1", *ranks, "optimizer.generator.lr=1e-2") == 1
+    assert sweep("seed=666,1", *RANKS, "optimizer.generator.lr=1e-2") == 1
     assert trainer.jobs == []
     said = capsys.readouterr()
     assert "[1/2] seed_666: failed: diverged after 3 images" in said.err
     assert "[2/2] seed_1: finished, FID 1, " in said.out
     assert len(play_training.read(tmp_path / "sweep" / "seed_1")) == play_training.STEPS
+
+
+RANKS = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
+LEAVE = """
+import json, sys
+from pathlib import Path
+folder, *given = sys.argv[1:]
+for name, content in {
+    "config.yaml": {"trainer": {"max_epochs": 1}},
+    "overrides.yaml": {"command": given, "resumed": []},
+    "result.json": {"status": "finished"},
+}.items():
+    Path(folder, name).write_text(json.dumps(content))
+print("trained")
+"""
+
+
+@pytest.mark.slow
+def test_a_larger_budget_reaches_a_process_of_its_own(sweep, tmp_path: Path, monkeypatch) -> None:
+    def leave(job: Job) -> list[str]:
+        return [sys.executable, "-c", LEAVE, str(job.folder), *job.overrides]
+
+    monkeypatch.setattr(Job, "command", leave)
+    log = tmp_path / "sweep" / "seed_0" / "train.log"
+    for epochs, times in ((2, 1), (2, 1), (3, 2)):
+        assert sweep("seed=0,1", *RANKS, f"trainer.max_epochs={epochs}") == 0
+        assert log.read_text() == "trained\n" * times
 
 
 def test_a_machine_is_shared(tmp_path: Path, monkeypatch) -> None:

@@ -27,14 +27,20 @@ class Job:
         folder: the run folder.
         overrides: of a new run.
         environment: beside that of this process.
+        extends: the overrides give it a larger budget, so that it goes on from its end, too.
     """
 
     def __init__(
-        self, folder: Path, overrides: Sequence[str], environment: Mapping[str, str]
+        self,
+        folder: Path,
+        overrides: Sequence[str],
+        environment: Mapping[str, str],
+        extends: bool = False,
     ) -> None:
         self.folder = folder
         self.overrides = list(overrides)
         self.environment = dict(environment)
+        self.extends = extends
         self.process: subprocess.Popen[bytes] | None = None
         self.asked_to_stop = False
 
@@ -48,7 +54,7 @@ class Job:
         if lock.holder(self.folder) is not None:
             return None
         status = read_result(self.folder).get("status")
-        if status in FINAL:
+        if status in FINAL and not self.extends:
             return FINAL[status]
         if self.asked_to_stop:
             return TERMINATED

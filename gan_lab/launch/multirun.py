@@ -71,7 +71,8 @@ class Multirun:
         """Train, or go on, or leave what is finished."""
         wait_for_others(folder)
         begun = has_begun(folder)
-        if begun and not self.grows(folder, overrides):
+        grows = begun and self.grows(folder, overrides)
+        if begun and not grows:
             result = runs.read_result(folder)
             if result.get("status") == "finished":
                 return result.get("metric"), ", ".join(["finished before", *score(result)])
@@ -83,7 +84,7 @@ class Multirun:
         if launchers.at_once(launcher) is None and alone:
             value = here(task, config, folder, overrides, begun)
         else:
-            value = self.apart(config, folder, overrides)
+            value = self.apart(config, folder, overrides, grows)
         seconds = f"{time.monotonic() - started:.0f} s"
         return value, ", ".join(["finished", *score(runs.read_result(folder)), seconds])
 
@@ -102,8 +103,10 @@ class Multirun:
                 f"{folder} holds another run; choose another hydra.sweep.dir, or remove it: {error}"
             ) from error
 
-    def apart(self, config: DictConfig, folder: Path, overrides: list[str]) -> Any:
+    def apart(self, config: DictConfig, folder: Path, overrides: list[str], grows: bool) -> Any:
         """Train in a process of its own, on its share of the machine.
+
+        What has ended goes on where its budget `grows`.
 
         Raises:
             UserError, RunError: what that process says.
@@ -112,7 +115,7 @@ class Multirun:
         ranks = launchers.ranks(launcher, config.trainer)
         jobs = min(launchers.at_once(launcher) or 0, self.total or sys.maxsize)
         with shares.shared(folder.parent / ".places", jobs, ranks) as environment:
-            job = Job(folder, [*overrides, *self.further], environment)
+            job = Job(folder, [*overrides, *self.further], environment, extends=grows)
             status = follow(job)
         if status == 0:
             return runs.read_result(folder).get("metric")
