@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.launch.entry import compose_run, guarded
+from gan_lab.launch import launchers, multirun
+from gan_lab.launch.entry import CONF, compose_run, compose_training, guarded
 from gan_lab.launch.jobs import Job, last_error
 from gan_lab.launch.lock import Lock
+from gan_lab.launch.multirun import Multirun
 from gan_lab.launch.plugins import KNOWN
-from gan_lab.launch.shares import joblib_jobs, list_gpus, share, shared
+from gan_lab.launch.shares import Machine, list_gpus, share, shared
 from tests import play_training
 from tests.conftest import tiny
 from tests.test_train import wait_for
@@ -207,20 +210,89 @@ def test_a_larger_budget_reaches_a_process_of_its_own(sweep, tmp_path: Path, mon
         assert log.read_text() == "trained\n" * times
 
 
-def test_a_machine_is_shared(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gan_lab.launch.shares.count_cores", lambda: 8)
-    monkeypatch.setattr("gan_lab.launch.shares.list_gpus", lambda: ("3", "5", "7"))
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    assert share(0, jobs=1) == {}
-    assert share(4, jobs=4) == {
+def test_a_machine_is_shared() -> None:
+    machine = Machine(cores=8, gpus=("3", "5", "7"), threads={})
+    assert machine.share(4, jobs=4) == {
         "OMP_NUM_THREADS": "2",
         "MKL_NUM_THREADS": "2",
         "CUDA_VISIBLE_DEVICES": "5",
     }
-    two = share(1, jobs=2, ranks=2)
+    two = machine.share(1, jobs=2, ranks=2)
     assert (two["CUDA_VISIBLE_DEVICES"], two["OMP_NUM_THREADS"]) == ("7,3", "2")
-    assert [joblib_jobs(n) for n in (3, -1, -2)] == [3, 8, 7]
+    alone = machine.share(0, jobs=1)
+    assert (alone["CUDA_VISIBLE_DEVICES"], alone["OMP_NUM_THREADS"]) == ("3,5,7", "8")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("1", "1"), ("8", "2"), ("1,4", "1"), ("", "2"), ("0", "2"), ("x", "2")]
+)
+def test_threads_that_the_user_set_are_a_bound(given: str, expected: str) -> None:
+    machine = Machine(cores=8, gpus=(), threads={"OMP_NUM_THREADS": given})
+    assert machine.share(0, jobs=4) == {"OMP_NUM_THREADS": expected, "MKL_NUM_THREADS": "2"}
+
+
+def test_who_exports_all_cores_has_them_divided(monkeypatch) -> None:
+    monkeypatch.setattr("gan_lab.launch.shares.count_cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert share(0, jobs=2)["OMP_NUM_THREADS"] == "4"
+    assert share(0, jobs=1) == {}
+
+
+@pytest.mark.parametrize(
+    ("launcher", "gpus", "ranks", "expected"),
+    [
+        ({"_target_": "x.BasicLauncher"}, "0123", 2, None),
+        ({"_target_": "x.SlurmLauncher"}, "0123", 2, 0),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": 3}, "", 2, 3),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -1}, "", 1, 8),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -2}, "", 1, 7),
+        ({"_target_": "x.JoblibLauncher", "n_jobs": -1}, "", 2, 4),
+        ({"_target_": "x.LocalLauncher"}, "0123", 1, 4),
+        ({"_target_": "x.LocalLauncher"}, "0123", 2, 2),
+        ({"_target_": "x.LocalLauncher"}, "0", 2, 1),
+        ({"_target_": "x.LocalLauncher"}, "", 4, 2),
+    ],
+)
+def test_jobs_at_once(launcher: dict[str, Any], gpus: str, ranks: int, expected: int | None):
+    machine = Machine(cores=8, gpus=tuple(gpus), threads={})
+    assert launchers.at_once(OmegaConf.create(launcher), machine, ranks) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "ranks"), [(2, 2), ([0, 3], 2), ("auto", 1), (-1, 1), ("1", 1)]
+)
+def test_ranks_of_a_job(devices: Any, ranks: int) -> None:
+    launcher = OmegaConf.create({"_target_": "x.JoblibLauncher"})
+    assert launchers.ranks(launcher, OmegaConf.create({"devices": devices})) == ranks
+
+
+@pytest.fixture
+def environments(monkeypatch) -> list[dict[str, str]]:
+    """What jobs of a process of their own are given, instead of their trainings."""
+    given: list[dict[str, str]] = []
+
+    def follow(job: Job) -> int:
+        given.append(job.environment)
+        return 0
+
+    monkeypatch.setattr(multirun, "follow", follow)
+    return given
+
+
+@pytest.mark.parametrize("total", [1, 2])
+def test_jobs_get_what_their_pool_hides(total: int, environments, tmp_path, monkeypatch) -> None:
+    made = Multirun(total, (), compose_training, CONF, Machine(8, ("2", "3"), {}))
+    job = OmegaConf.create({"trainer": {"devices": 1}})
+    launcher = OmegaConf.create({"launcher": {"_target_": "x.LocalLauncher"}})
+    monkeypatch.setattr(multirun.HydraConfig, "get", lambda: launcher)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # as submitit does
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as loky does
+    list_gpus.cache_clear()
+    pickle.loads(pickle.dumps(made)).apart(job, tmp_path / "job", [], False)
+    (given,) = environments
+    assert given["CUDA_VISIBLE_DEVICES"] == ("2" if total == 2 else "2,3")
+    assert given["OMP_NUM_THREADS"] == ("4" if total == 2 else "8")
+    list_gpus.cache_clear()
 
 
 def test_gpus_are_those_that_may_be_seen(monkeypatch) -> None:
@@ -246,8 +318,6 @@ def test_launchers_compose_and_are_known(launcher: str) -> None:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from gan_lab.launch.entry import CONF
-
     compose_run("train", [])  # registers what our configs compute
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
@@ -255,7 +325,7 @@ def test_launchers_compose_and_are_known(launcher: str) -> None:
     assert KNOWN.fullmatch(config.hydra.launcher._target_)
 
 
-def multirun(folder: Path, *overrides: str) -> list[str]:
+def sweeping(folder: Path, *overrides: str) -> list[str]:
     command = [sys.executable, "-m", "gan_lab.train", "-m", f"hydra.sweep.dir={folder}"]
     return [*command, *overrides]
 
@@ -276,7 +346,7 @@ def test_several_jobs_at_once(launcher: list[str], tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     for again in (False, True):
         done = subprocess.run(
-            multirun(tmp_path, *given), capture_output=True, text=True, timeout=300, env=environment
+            sweeping(tmp_path, *given), capture_output=True, text=True, timeout=300, env=environment
         )
         assert done.returncode == 1, done.stderr
         assert "error: 1 failed jobs: generator.lr_-1" in done.stderr
@@ -300,14 +370,14 @@ def test_several_jobs_at_once(launcher: list[str], tmp_path: Path) -> None:
 def test_a_sweep_that_was_ended_goes_on(number: int, tmp_path: Path) -> None:
     given = tiny("trainer.max_epochs=30", "seed=0,1", "callbacks.checkpoints.minutes=0.003")
     process = subprocess.Popen(
-        multirun(tmp_path, *given), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        sweeping(tmp_path, *given), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     wait_for(tmp_path / "seed_0" / "checkpoints" / "last.ckpt", process)
     process.send_signal(number)
     assert process.wait(timeout=60) == (143 if number == signal.SIGTERM else -9)
     before = (tmp_path / "seed_0" / "metrics.csv").read_text().splitlines()
     assert not (tmp_path / "seed_1").exists()
-    done = subprocess.run(multirun(tmp_path, *given), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(sweeping(tmp_path, *given), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "[2/2] seed_1: finished" in done.stdout
     after = (tmp_path / "seed_0" / "metrics.csv").read_text().splitlines()

@@ -22,6 +22,7 @@ from gan_lab.launch import messages, plugins, sweeps, trust
 from gan_lab.launch.echo import Echo
 from gan_lab.launch.multirun import Multirun
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
+from gan_lab.launch.shares import Machine
 
 Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides
 CONF = next(
@@ -153,7 +154,8 @@ def prepare_multirun(name: str, arguments: list[str], vouched: list[str]) -> Mul
     sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
     GlobalHydra.instance().clear()
     further = tuple(a.lstrip("+") for a in (*vouched, *search_path()))
-    return Multirun(sweeps.count_jobs(arguments), further, compose_training, CONF)
+    total = sweeps.count_jobs(arguments)
+    return Multirun(total, further, compose_training, CONF, Machine.find())
 
 
 def compose_training(overrides: list[str]) -> DictConfig:

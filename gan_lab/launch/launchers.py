@@ -2,29 +2,43 @@
 
 from collections.abc import Callable
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
-from gan_lab.launch.shares import count_cores, joblib_jobs, list_gpus
+from gan_lab.launch.shares import Machine
 
-AT_ONCE: dict[str, Callable[[DictConfig], int | None]] = {
-    "BasicLauncher": lambda launcher: None,  # one after the other
-    "JoblibLauncher": lambda launcher: joblib_jobs(launcher.n_jobs),
-    "LocalLauncher": lambda launcher: len(list_gpus()) or count_cores(),
+
+def of_joblib(launcher: DictConfig, machine: Machine, ranks: int) -> int:
+    """-1 means all cores to joblib, -2 all but one; a rank of a job needs one, too."""
+    asked = launcher.n_jobs
+    return asked if asked > 0 else max(1, (machine.cores + 1 + asked) // ranks)
+
+
+def of_submitit(launcher: DictConfig, machine: Machine, ranks: int) -> int:
+    return max(1, (len(machine.gpus) or machine.cores) // ranks)
+
+
+AT_ONCE: dict[str, Callable[[DictConfig, Machine, int], int | None]] = {
+    "BasicLauncher": lambda launcher, machine, ranks: None,  # one after the other
+    "JoblibLauncher": of_joblib,
+    "LocalLauncher": of_submitit,
 }
 
 
-def at_once(launcher: DictConfig) -> int | None:
-    """How many jobs the launcher runs here at a time: None for one, in this very process.
+def at_once(launcher: DictConfig, machine: Machine, ranks: int) -> int | None:
+    """How many jobs, of `ranks` processes each, the launcher may run here at a time.
 
-    0 where it is not for us to divide the machine, as under Slurm.
+    None for one, in this very process; 0 where it is not for us to divide the machine, as under
+    Slurm.
     """
-    return AT_ONCE.get(kind(launcher), lambda _: 0)(launcher)
+    return AT_ONCE.get(kind(launcher), lambda *_: 0)(launcher, machine, ranks)
 
 
 def ranks(launcher: DictConfig, trainer: DictConfig) -> int:
     """The processes of one training on this machine."""
     if kind(launcher) in AT_ONCE:  # without torch, which this process does not need
         asked = trainer.devices
+        if isinstance(asked, ListConfig):
+            return max(1, len(asked))
         return asked if isinstance(asked, int) and asked > 0 else 1
     from gan_lab.launch import hardware
 

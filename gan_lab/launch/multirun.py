@@ -39,12 +39,14 @@ class Multirun:
         further: overrides that a process of its own needs besides the job's.
         compose: overrides of `train` -> their config.
         conf: where the configs are.
+        machine: what those that are trained at once divide.
     """
 
     total: int | None
     further: tuple[str, ...]
     compose: Callable[[list[str]], DictConfig]
     conf: Path
+    machine: shares.Machine
 
     def run(self, task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Any:
         """Run one job and say in a line how it went.
@@ -79,9 +81,8 @@ class Multirun:
             if result.get("status") == "diverged":
                 raise RunError(f"it diverged before; remove {folder} to train it again")
         started = time.monotonic()
-        launcher = HydraConfig.get().launcher
-        alone = launchers.ranks(launcher, config.trainer) <= 1
-        if launchers.at_once(launcher) is None and alone:
+        ranks, jobs = self.divide(config)
+        if jobs is None and ranks <= 1:
             value = here(task, config, folder, overrides, begun)
         else:
             value = self.apart(config, folder, overrides, grows)
@@ -103,6 +104,12 @@ class Multirun:
                 f"{folder} holds another run; choose another hydra.sweep.dir, or remove it: {error}"
             ) from error
 
+    def divide(self, config: DictConfig) -> tuple[int, int | None]:
+        """The processes of this job, and the jobs at a time (see `launchers.at_once`)."""
+        launcher = HydraConfig.get().launcher
+        ranks = launchers.ranks(launcher, config.trainer)
+        return ranks, launchers.at_once(launcher, self.machine, ranks)
+
     def apart(self, config: DictConfig, folder: Path, overrides: list[str], grows: bool) -> Any:
         """Train in a process of its own, on its share of the machine.
 
@@ -111,10 +118,10 @@ class Multirun:
         Raises:
             UserError, RunError: what that process says.
         """
-        launcher = HydraConfig.get().launcher
-        ranks = launchers.ranks(launcher, config.trainer)
-        jobs = min(launchers.at_once(launcher) or 0, self.total or sys.maxsize)
-        with shares.shared(folder.parent / ".places", jobs, ranks) as environment:
+        ranks, jobs = self.divide(config)
+        jobs = min(jobs or 0, self.total or sys.maxsize)
+        places = folder.parent / ".places"
+        with shares.shared(places, jobs, ranks, self.machine) as environment:
             job = Job(folder, [*overrides, *self.further], environment, extends=grows)
             status = follow(job)
         if status == 0:

@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -37,19 +38,46 @@ def list_gpus() -> tuple[str, ...]:
     return tuple(str(i) for i, line in enumerate(listed.splitlines()) if line.startswith("GPU "))
 
 
-def share(place: int, jobs: int, ranks: int = 1) -> dict[str, str]:
-    """The environment of one of `jobs` trainings at once, of `ranks` processes each.
+@dataclass(frozen=True)
+class Machine:
+    """What there is to divide.
 
-    GPUs are handed out in turn by `place`. One training alone keeps what there is.
+    It is found where the user's command runs and goes with the jobs: a launcher's pool may hide the
+    GPUs from them, or tell them a number of threads of its own.
     """
-    if jobs <= 1:
-        return {}
-    threads = str(max(1, count_cores() // (jobs * ranks)))
-    found = {name: os.environ.get(name, threads) for name in THREADS}
-    if gpus := list_gpus():
-        mine = [gpus[(place * ranks + rank) % len(gpus)] for rank in range(ranks)]
-        found[VISIBLE] = ",".join(dict.fromkeys(mine))
-    return found
+
+    cores: int
+    gpus: tuple[str, ...]
+    threads: Mapping[str, str]  # what the user set of THREADS
+
+    @classmethod
+    def find(cls) -> "Machine":
+        set_here = {name: os.environ[name] for name in THREADS if name in os.environ}
+        return cls(count_cores(), list_gpus(), set_here)
+
+    def share(self, place: int, jobs: int, ranks: int = 1) -> dict[str, str]:
+        """The environment of one of `jobs` trainings at once, of `ranks` processes each.
+
+        GPUs are handed out in turn by `place`; one training alone gets them all.
+        """
+        threads = max(1, self.cores // (jobs * ranks))
+        found = {name: str(at_most(threads, self.threads.get(name))) for name in THREADS}
+        if self.gpus:
+            turns = range(place * ranks, (place + 1) * ranks)
+            mine = self.gpus if jobs == 1 else [self.gpus[turn % len(self.gpus)] for turn in turns]
+            found[VISIBLE] = ",".join(dict.fromkeys(mine))
+        return found
+
+
+def at_most(threads: int, given: str | None) -> int:
+    """What the user gave, unless that is more, or no number; of nested levels (4,2) the first."""
+    first = (given or "").partition(",")[0].strip()
+    return min(int(first), threads) if first.isdecimal() and int(first) > 0 else threads
+
+
+def share(place: int, jobs: int) -> dict[str, str]:
+    """As `Machine.share`, of what this process finds; one training alone keeps what there is."""
+    return Machine.find().share(place, jobs) if jobs > 1 else {}
 
 
 class Place:
@@ -59,12 +87,16 @@ class Place:
         folder: of their locks; the same for all who share.
         count: of all places.
         ranks: processes of the training that sits there.
+        machine: what is divided; None for what this process finds.
     """
 
-    def __init__(self, folder: Path, count: int, ranks: int = 1) -> None:
+    def __init__(
+        self, folder: Path, count: int, ranks: int = 1, machine: Machine | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.locks = [FileLock(folder / f"{number}.lock") for number in range(count)]
         self.ranks = ranks
+        self.machine = machine or Machine.find()
         self.number: int | None = None
 
     def take(self) -> bool:
@@ -77,7 +109,7 @@ class Place:
         return False
 
     def share(self) -> dict[str, str]:
-        return share(self.number or 0, len(self.locks), self.ranks)
+        return self.machine.share(self.number or 0, len(self.locks), self.ranks)
 
     def leave(self) -> None:
         if self.number is not None:
@@ -86,12 +118,14 @@ class Place:
 
 
 @contextlib.contextmanager
-def shared(folder: Path, jobs: int, ranks: int = 1) -> Iterator[dict[str, str]]:
+def shared(
+    folder: Path, jobs: int, ranks: int = 1, machine: Machine | None = None
+) -> Iterator[dict[str, str]]:
     """Wait for one of `jobs` places and give its share; with 0 jobs nothing is divided."""
     if jobs < 1:
         yield {}
         return
-    place = Place(folder, jobs, ranks)
+    place = Place(folder, jobs, ranks, machine)
     while not place.take():
         time.sleep(0.2)
     try:
@@ -104,8 +138,3 @@ def of_this_machine(name: str) -> Path:
     """A folder for locks that processes of this user on this machine share."""
     user = os.getuid() if hasattr(os, "getuid") else "me"
     return Path(tempfile.gettempdir()) / f"gan_lab_places_{user}" / name
-
-
-def joblib_jobs(asked: int) -> int:
-    """-1 means all cores to joblib, -2 all but one."""
-    return asked if asked > 0 else max(1, count_cores() + 1 + asked)
