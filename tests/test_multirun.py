@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.launch import launchers, multirun
+from gan_lab.launch import launchers, multirun, sweeps
 from gan_lab.launch.entry import CONF, compose_run, compose_training, guarded
 from gan_lab.launch.jobs import Job, last_error
 from gan_lab.launch.lock import Lock
@@ -79,6 +79,50 @@ def test_only_what_is_missing_is_run(sweep, trainer: Trainer, capsys) -> None:
     out = capsys.readouterr().out
     assert "[2/3] generator.lr_4e-4: finished before, FID 4" in out
     assert "[3/3] generator.lr_2e-3: finished, FID 20" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (["name=one,two"], "several"),
+        (["experiment=sngan_mnist,wgan_mnist"], "several"),
+        (["experiment=sngan_mnist,wgan_mnist", "name=mine"], "mine"),
+        (["experiment=sngan_mnist", "seed=0,1"], "sngan_mnist"),
+    ],
+)
+def test_a_sweep_has_one_folder(given, name, trainer, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    arguments = [*given, "data=fake", "-m"]
+    monkeypatch.setattr(sys, "argv", ["gan-train", *arguments])
+    assert guarded("train", trainer, arguments) == 0
+    (folder,) = (tmp_path / "runs" / name).iterdir()
+    assert list((tmp_path / "runs").iterdir()) == [folder.parent]
+    key, _, values = next(text for text in given if "," in text).partition("=")
+    jobs = sorted(path.parent.name for path in folder.glob("*/result.json"))
+    assert jobs == [f"{key}_{value}" for value in values.split(",")]
+    assert len((folder / "jobs.log").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        (["-m", "seed=0,1"], ["-m", "hydra.sweep.dir='a b'", "seed=0,1"]),
+        (["seed=0,1", "-m"], ["hydra.sweep.dir='a b'", "seed=0,1", "-m"]),
+        (["-m", "-cd", "c", "x=1"], ["-m", "-cd", "c", "hydra.sweep.dir='a b'", "x=1"]),
+        (["-m"], ["-m", "hydra.sweep.dir='a b'"]),
+        (["-m", "hydra.sweep.dir=mine"], ["-m", "hydra.sweep.dir=mine"]),
+    ],
+)
+def test_the_folder_is_settled_once(given: list[str], settled: list[str]) -> None:
+    assert sweeps.settle(given, Path("a b")) == settled
+
+
+def test_a_folder_may_have_any_name() -> None:
+    strange = "it's, [a] {b}=(c) é"
+    (override,) = sweeps.parse(sweeps.settle(["-m"], Path(strange)))
+    assert override.value() == strange
 
 
 @pytest.mark.slow

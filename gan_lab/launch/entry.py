@@ -149,9 +149,10 @@ def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
 
 
 def prepare_multirun(name: str, arguments: list[str], vouched: list[str]) -> Multirun:
-    """Refuse a multirun that no job could do; else what its jobs are told."""
+    """Refuse a multirun that no job could do; else what its jobs are told, and Hydra beside."""
     name_jobs_by(sweeps.swept_keys(arguments))
-    sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
+    folder = sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
+    sys.argv[1:] = sweeps.settle(sys.argv[1:], folder)
     GlobalHydra.instance().clear()
     further = tuple(a.lstrip("+") for a in (*vouched, *search_path()))
     total = sweeps.count_jobs(arguments)

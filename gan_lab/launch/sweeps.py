@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,19 +10,27 @@ from hydra.core.override_parser.types import Override
 
 from gan_lab import UserError
 
+TAKES_VALUE = {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"}
+FOLDER = "hydra.sweep.dir"
+SEVERAL = "several"  # in the place of NAME in runs/NAME/sweep_TIME, where that varies
+
 
 class JobFailed(RuntimeError):
     """A job of a multirun failed; the others go on."""
 
 
 def parse(arguments: list[str]) -> list[Override]:
-    takes_value = {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"}
-    given = [
-        argument
-        for before, argument in zip(["", *arguments], arguments, strict=False)
-        if not argument.startswith("-") and before not in takes_value
-    ]
+    given = [arguments[place] for place in places_of_overrides(arguments)]
     return OverridesParser.create().parse_overrides(given)
+
+
+def places_of_overrides(arguments: list[str]) -> list[int]:
+    """Where overrides stand among Hydra's own flags and their values."""
+    return [
+        place
+        for place, (before, argument) in enumerate(zip(["", *arguments], arguments, strict=False))
+        if not argument.startswith("-") and before not in TAKES_VALUE
+    ]
 
 
 def config_dir(arguments: list[str]) -> str | None:
@@ -52,12 +61,15 @@ def count_jobs(arguments: list[str]) -> int | None:
     return math.prod(sizes.values())
 
 
-def check(name: str, arguments: list[str], compose: Callable[[list[str]], Any]) -> None:
-    """Refuse a multirun none of whose jobs could be composed, with the message of the first."""
+def check(name: str, arguments: list[str], compose: Callable[[list[str]], Any]) -> Path:
+    """Refuse a multirun none of whose jobs could be composed, with the message of the first.
+
+    Returns its folder: the one that the values which do not vary name.
+    """
     overrides = parse(arguments)
     single = [o for o in overrides if not o.is_sweep_override() and not hydra_key(o)]
     fixed = [str(override.input_line) for override in single]
-    config, _ = compose(fixed)
+    config, folder = compose([*fixed, *named(overrides), f"hydra.run.dir=${{{FOLDER}}}"])
     trainer = config.get("trainer") or {}
     if trainer.get("num_nodes", 1) != 1:
         raise UserError(
@@ -69,6 +81,32 @@ def check(name: str, arguments: list[str], compose: Callable[[list[str]], Any]) 
             key = override.get_key_element()
             values = list(override.sweep_string_iterator())
             compose_any([[*fixed, f"{key}={value}"] for value in values], compose)
+    return Path(folder)
+
+
+def named(overrides: list[Override]) -> list[str]:
+    """The name for the folder of a multirun whose jobs have different ones, of experiments too."""
+    varied = {o.key_or_group for o in overrides if o.is_sweep_override()}
+    given = {o.key_or_group for o in overrides}
+    differ = "name" in varied or ("experiment" in varied and "name" not in given)
+    return [f"++name={SEVERAL}"] if differ else []
+
+
+def settle(arguments: list[str], folder: Path) -> list[str]:
+    """The command with the folder of the multirun, where it names none.
+
+    Hydra works it out again in each job, whose own name and time would scatter the jobs.
+    """
+    if any(override.key_or_group == FOLDER for override in parse(arguments)):
+        return arguments
+    escaped = str(folder).replace("'", "\\'")
+    return with_more(arguments, f"{FOLDER}='{escaped}'")
+
+
+def with_more(arguments: list[str], override: str) -> list[str]:
+    """Hydra takes overrides only where all of them stand together."""
+    place = next(iter(places_of_overrides(arguments)), len(arguments))
+    return [*arguments[:place], override, *arguments[place:]]
 
 
 def hydra_key(override: Override) -> bool:
