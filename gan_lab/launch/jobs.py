@@ -16,6 +16,7 @@ from gan_lab.launch.runs import budget_in, read_result
 
 LOG = "train.log"  # what a training of its own process prints, in its folder
 FINAL = {"finished": 0, "diverged": 1}  # statuses that another try would end with again
+TASK = re.compile(r"SLURM_(PROCID|LOCALID|NODEID|NTASKS\w*)")  # what srun tells each of its tasks
 PR_SET_PDEATHSIG = 1
 TERMINATED = 128 + signal.SIGTERM
 
@@ -71,7 +72,7 @@ class Job:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **self.environment},
+                    env={**of_no_task(os.environ), **self.environment},
                     start_new_session=True,  # Ctrl-C is for us, who tell it
                     preexec_fn=end_with_parent if os.name == "posix" else None,
                 )
@@ -103,6 +104,18 @@ class Job:
     def reason(self) -> str:
         """Why it failed, in its own words."""
         return last_error(self.folder / LOG)
+
+
+def of_no_task(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what makes a process one of the tasks that Slurm's srun started.
+
+    A training that we start is none of them: Lightning would expect its ranks from srun, and the
+    trainings of all tasks but the first would not lock their folders.
+    """
+    kept = {name: value for name, value in environment.items() if not TASK.fullmatch(name)}
+    if len(kept) < len(environment):
+        kept["SLURM_JOB_NAME"] = "interactive"  # so Lightning leaves Slurm alone
+    return kept
 
 
 def has_begun(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """A training as a process of its own: started, continued, stopped, left alone."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 
-from gan_lab.launch.jobs import TERMINATED, Job, has_begun, last_error
-from gan_lab.launch.lock import Lock, holder
+from gan_lab.launch.jobs import TERMINATED, Job, has_begun, last_error, of_no_task
+from gan_lab.launch.lock import Lock, holder, is_first_of_all
 
 PYTHON = [sys.executable, "-c"]
 
@@ -41,6 +43,45 @@ def test_it_runs_with_its_environment_and_keeps_what_it_prints(tmp_path: Path) -
     made = job(tmp_path / "run", script)
     assert end_of(made) == 1
     assert made.reason() == "no red"
+
+
+OF_SRUN = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NAME": "sweep",
+    "SLURM_NTASKS": "8",
+    "SLURM_NTASKS_PER_NODE": "1",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "3",
+}
+
+
+def test_it_is_no_task_of_slurm(tmp_path: Path, monkeypatch) -> None:
+    for name, value in OF_SRUN.items():
+        monkeypatch.setenv(name, value)
+    made = job(tmp_path / "run", "import os, json; print(json.dumps(dict(os.environ)))")
+    assert end_of(made) == 0
+    told = json.loads((tmp_path / "run" / "train.log").read_text())
+    kept = {name: value for name, value in told.items() if name.startswith("SLURM_")}
+    assert kept == {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "interactive"}
+    assert told["COLOUR"] == "red"
+
+
+def test_lightning_starts_its_ranks_and_its_folder_is_locked(tmp_path: Path, monkeypatch) -> None:
+    for name, value in OF_SRUN.items():
+        monkeypatch.setenv(name, value)
+    assert SLURMEnvironment.detect()
+    assert not is_first_of_all()
+    child = of_no_task(os.environ)
+    for name in OF_SRUN.keys() - child.keys():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_JOB_NAME", child["SLURM_JOB_NAME"])
+    assert not SLURMEnvironment.detect()
+    assert is_first_of_all()
+
+
+def test_elsewhere_nothing_is_taken_away() -> None:
+    assert of_no_task({"HOME": "/h", "SLURM_CONF": "c"}) == {"HOME": "/h", "SLURM_CONF": "c"}
 
 
 def test_a_run_that_has_begun_is_continued(tmp_path: Path) -> None:
