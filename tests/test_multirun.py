@@ -119,6 +119,28 @@ def test_the_folder_is_settled_once(given: list[str], settled: list[str]) -> Non
     assert sweeps.settle(given, Path("a b")) == settled
 
 
+def test_waiting_for_a_place_is_not_limited() -> None:
+    local = ["-m", "hydra.sweep.dir=mine", "hydra/launcher=submitit_local"]
+    assert sweeps.settle(local, Path()) == ["-m", "hydra.launcher.timeout_min=525600", *local[1:]]
+    chosen = [*local, "hydra.launcher.timeout_min=5"]
+    assert sweeps.settle(chosen, Path()) == chosen
+    slurm = ["-m", "hydra.sweep.dir=mine", "hydra/launcher=submitit_slurm"]
+    assert sweeps.settle(slurm, Path()) == slurm
+
+
+def test_a_job_whose_time_was_over_says_so(sweep, trainer, monkeypatch, capsys) -> None:
+    utils = pytest.importorskip("submitit.core.utils")
+
+    def end(*_: Any) -> None:
+        raise utils.UncompletedJobError("Job not requeued because: timed-out too many times.")
+
+    monkeypatch.setattr(Trainer, "__call__", end)
+    assert sweep("seed=0,1") == 1
+    said = capsys.readouterr().err
+    assert "[1/2] seed_0: failed: its time was over (hydra.launcher.timeout_min); " in said
+    assert launchers.explain(ValueError("other")) is None
+
+
 def test_a_folder_may_have_any_name() -> None:
     strange = "it's, [a] {b}=(c) é"
     (override,) = sweeps.parse(sweeps.settle(["-m"], Path(strange)))

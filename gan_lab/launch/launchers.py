@@ -1,5 +1,6 @@
 """Hydra's launchers as this machine sees them: how many jobs each runs here at a time."""
 
+import sys
 from collections.abc import Callable
 
 from omegaconf import DictConfig, ListConfig
@@ -43,6 +44,17 @@ def ranks(launcher: DictConfig, trainer: DictConfig) -> int:
     from gan_lab.launch import hardware
 
     return hardware.count_devices(dict(trainer))
+
+
+def explain(error: Exception) -> str | None:
+    """Say what the user can do about a job that its launcher ended; None for any other error."""
+    submitit = sys.modules.get("submitit.core.utils")
+    if submitit is None or not isinstance(error, submitit.UncompletedJobError):
+        return None
+    return (
+        "its time was over (hydra.launcher.timeout_min); the same command with the same "
+        "hydra.sweep.dir goes on with it, and more minutes let it end"
+    )
 
 
 def kind(launcher: DictConfig) -> str:

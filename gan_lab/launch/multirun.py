@@ -62,12 +62,17 @@ class Multirun:
         except (KeyboardInterrupt, SystemExit):
             raise
         except Exception as error:
-            said = str(error) if isinstance(error, RunError) else messages.explain(error, self.conf)
-            record_error(folder, said or repr(error))
-            tell(folder, f"{title}{FAILED}{said or repr(error)}", sys.stderr)
+            said = self.explain(error)
+            record_error(folder, said)
+            tell(folder, f"{title}{FAILED}{said}", sys.stderr)
             raise JobFailed(folder.name) from error
         tell(folder, f"{title}: {text}", sys.stdout)
         return value
+
+    def explain(self, error: Exception) -> str:
+        if isinstance(error, RunError):
+            return str(error)
+        return launchers.explain(error) or messages.explain(error, self.conf) or repr(error)
 
     def train(self, task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Done:
         """Train, or go on, or leave what is finished."""

@@ -12,6 +12,8 @@ from gan_lab import UserError
 
 TAKES_VALUE = {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"}
 FOLDER = "hydra.sweep.dir"
+LIMIT = "hydra.launcher.timeout_min"
+A_YEAR = 365 * 24 * 60  # minutes
 SEVERAL = "several"  # in the place of NAME in runs/NAME/sweep_TIME, where that varies
 
 
@@ -93,20 +95,21 @@ def named(overrides: list[Override]) -> list[str]:
 
 
 def settle(arguments: list[str], folder: Path) -> list[str]:
-    """The command with the folder of the multirun, where it names none.
+    """The command with what it leaves open and Hydra, or a launcher, would not settle well.
 
-    Hydra works it out again in each job, whose own name and time would scatter the jobs.
+    Hydra works the folder out again in each job, whose own name and time would scatter the jobs.
+    The jobs of submitit_local wait for a place, and its limit of an hour counts that, too.
     """
-    if any(override.key_or_group == FOLDER for override in parse(arguments)):
-        return arguments
+    given = {o.key_or_group: o for o in parse(arguments)}
     escaped = str(folder).replace("'", "\\'")
-    return with_more(arguments, f"{FOLDER}='{escaped}'")
-
-
-def with_more(arguments: list[str], override: str) -> list[str]:
-    """Hydra takes overrides only where all of them stand together."""
+    wanted = {FOLDER: f"'{escaped}'"}
+    launcher = given.get("hydra/launcher")
+    if launcher is not None and launcher.value() == "submitit_local":
+        wanted[LIMIT] = str(A_YEAR)
+    more = [f"{key}={value}" for key, value in wanted.items() if key not in given]
+    # Hydra takes overrides only where all of them stand together.
     place = next(iter(places_of_overrides(arguments)), len(arguments))
-    return [*arguments[:place], override, *arguments[place:]]
+    return [*arguments[:place], *more, *arguments[place:]]
 
 
 def hydra_key(override: Override) -> bool:
