@@ -81,6 +81,14 @@ def test_only_what_is_missing_is_run(sweep, trainer: Trainer, capsys) -> None:
     assert "[3/3] generator.lr_2e-3: finished, FID 20" in out
 
 
+def test_configs_may_lie_elsewhere(sweep, trainer: Trainer, tmp_path: Path) -> None:
+    mine = tmp_path / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# @package _global_\nname: mine\ndefaults: [wgan_mnist, _self_]\n")
+    assert sweep(f"hydra.searchpath=['file://{mine.parents[1]}']", "experiment=mine", RATES) == 0
+    assert trainer.jobs == NAMES
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "name"),

@@ -69,7 +69,7 @@ def check(name: str, arguments: list[str], compose: Callable[[list[str]], Any]) 
     Returns its folder: the one that the values which do not vary name.
     """
     overrides = parse(arguments)
-    single = [o for o in overrides if not o.is_sweep_override() and not hydra_key(o)]
+    single = [o for o in overrides if not o.is_sweep_override() and concerns_configs(o)]
     fixed = [str(override.input_line) for override in single]
     config, folder = compose([*fixed, *named(overrides), f"hydra.run.dir=${{{FOLDER}}}"])
     trainer = config.get("trainer") or {}
@@ -112,8 +112,10 @@ def settle(arguments: list[str], folder: Path) -> list[str]:
     return [*arguments[:place], *more, *arguments[place:]]
 
 
-def hydra_key(override: Override) -> bool:
-    return override.key_or_group.split(".")[0].split("/")[0] == "hydra"
+def concerns_configs(override: Override) -> bool:
+    """Whether a job's config depends on it: of Hydra's own settings on where configs lie."""
+    key = override.key_or_group
+    return key == "hydra.searchpath" or key.split(".")[0].split("/")[0] != "hydra"
 
 
 def compose_any(candidates: list[list[str]], compose: Callable[[list[str]], Any]) -> None:
