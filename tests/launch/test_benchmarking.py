@@ -2,13 +2,20 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from torch.nn import functional as F
 
 from gan_lab.launch.benchmarking import (
     racers,
+    trials,
 )
+from gan_lab.launch.benchmarking.costs import Traffic, cost_of, costs
+from gan_lab.launch.benchmarking.handloop import HandLoop
+from tests.conftest import NARROW, TINY, tiny_config
 
 FOREIGN = ("hydra", "omegaconf", "pytorch_lightning", "lightning_fabric", "torchmetrics")
 
@@ -41,3 +48,41 @@ def test_the_tutorial_pays_for_no_imports_of_ours() -> None:
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("first step at "), done.stderr
     assert last == "foreign: []"
+
+
+def test_a_batch_costs_the_same_out_of_any_training_set() -> None:
+    def traffic(images: int) -> float:
+        loop = HandLoop(tiny_config(f"data.source.num_images={images}", "data.holdout=32"))
+        loop.step()
+        return cost_of(loop).bytes
+
+    assert traffic(1600) == traffic(160)
+
+
+ROWS = torch.tensor([3, 1, 4, 1, 5])
+
+
+GATHERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "index_select": lambda source: source.index_select(0, ROWS),
+    "index": lambda source: source[ROWS],
+    "embedding": lambda source: F.embedding(ROWS, source),
+}
+
+
+@pytest.mark.parametrize("name", GATHERS)
+def test_a_gather_moves_what_it_picks(name: str) -> None:
+    with Traffic() as traffic:
+        GATHERS[name](torch.zeros(1000, 8))
+    made = 1000 * 8 * 4  # by zeros itself
+    assert traffic.bytes - made == 2 * 5 * 8 * 4 + 5 * 8
+
+
+@pytest.mark.parametrize(
+    ("experiment", "networks"), [("r3gan_mnist", "r3gan"), ("stylegan_mnist", "style")]
+)
+def test_residual_and_style_networks_are_counted(experiment: str, networks: str) -> None:
+    small = [o for o in TINY if "max_epochs" not in o]
+    config = trials.compose(experiment, *small, *NARROW[networks], *trials.without_end())
+    plain, whole = costs(HandLoop(config))
+    assert whole.flops > plain.flops > 0
+    assert whole.bytes > plain.bytes > 0

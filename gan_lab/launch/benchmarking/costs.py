@@ -14,6 +14,9 @@ from torch.utils.flop_counter import flop_registry
 
 from gan_lab.launch.benchmarking.handloop import HandLoop, synchronize
 
+aten = torch.ops.aten
+GATHERS = {aten.index_select, aten.index, aten.gather, aten.embedding}
+
 
 @dataclass
 class Cost:
@@ -22,7 +25,8 @@ class Cost:
     Attributes:
         flops: of matrix products and convolutions, forward and backward, by torch's formulas.
         bytes: what operators read and write if nothing stays in a cache and nothing is fused:
-            each tensor argument once and each result once; views are free.
+            each tensor argument once and each result once; views are free, and of what a gather
+            picks from, only what it picks counts.
         operators: calls that do work, on a GPU about the number of kernels.
         saved: bytes that the forward passes keep for the backward passes, weights left out.
         weights: bytes of both players' weights, which is what ranks average.
@@ -65,10 +69,26 @@ class Traffic(TorchDispatchMode):
         formula = flop_registry.get(func.overloadpacket)
         self.flops += formula(*args, **kwargs, out_val=result) if formula else 0
         if not func.is_view and "detach" not in str(func):
-            moved = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, Tensor)]
-            self.bytes += sum(tensor.nbytes for tensor in moved)
-            self.operators += bool(moved)
+            taken = moved(func, args, kwargs, result)
+            self.bytes += taken
+            self.operators += taken > 0
         return result
+
+
+def moved(func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> int:
+    """Bytes that an operator reads and writes, each tensor once.
+
+    A gather reads as much of its source as it hands on, however large the source may be: a batch
+    costs the same out of any training set.
+    """
+    if func.overloadpacket in GATHERS:
+        index = nbytes((args[1:], kwargs))
+        return index + 2 * nbytes(result)
+    return nbytes((args, kwargs, result))
+
+
+def nbytes(tree: Any) -> int:
+    return sum(leaf.nbytes for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def cost_of(loop: HandLoop, due: Sequence[str] = ()) -> Cost:
@@ -99,8 +119,7 @@ def sizes(loop: HandLoop) -> tuple[int, int]:
     weights = sum(p.nbytes for p in loop.module.parameters() if p.requires_grad)
     averaged = sum(p.nbytes for p in loop.module.generator_ema.parameters())
     optimizers = (loop.optimizer_d, loop.optimizer_g)
-    states = [t for o in optimizers for t in tree_leaves(list(o.state.values()))]
-    moments = sum(t.nbytes for t in states if isinstance(t, Tensor))
+    moments = sum(nbytes(list(o.state.values())) for o in optimizers)
     return weights, 2 * weights + averaged + moments
 
 
