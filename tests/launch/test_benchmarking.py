@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from torch.nn import functional as F
 
 from gan_lab.launch.benchmarking import (
     racers,
+    results,
     trials,
 )
 from gan_lab.launch.benchmarking.costs import Traffic, cost_of, costs
 from gan_lab.launch.benchmarking.handloop import HandLoop
+from gan_lab.launch.benchmarking.results import Results
 from tests.conftest import NARROW, TINY, tiny_config
 
 FOREIGN = ("hydra", "omegaconf", "pytorch_lightning", "lightning_fabric", "torchmetrics")
@@ -35,6 +38,12 @@ print("foreign:", sorted(name for name in {FOREIGN} if name in sys.modules))
 """
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in this process: a fresh one takes seconds to import torch."""
+    monkeypatch.setattr(results, "apart", lambda function, *arguments: function(*arguments))
+
+
 @pytest.mark.parametrize(
     ("arguments", "meant"), [([], (100, 0)), (["1"], (1, 0)), (["2000", "2"], (2000, 2))]
 )
@@ -48,6 +57,33 @@ def test_the_tutorial_pays_for_no_imports_of_ours() -> None:
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("first step at "), done.stderr
     assert last == "foreign: []"
+
+
+def test_code_that_changes_is_measured_anew(here: None, tmp_path: Path, monkeypatch) -> None:
+    code, folder = tmp_path / "code", tmp_path / "kept"
+    (code / "deep").mkdir(parents=True)
+    monkeypatch.setattr(results, "SOURCES", {code: "*.py"})
+    kept, calls = Results(folder, None, []), []
+
+    def count(overrides: list[str]) -> dict[str, int]:
+        calls.append(overrides)
+        return {"calls": len(calls)}
+
+    def measured() -> int:
+        return int(kept.get("a", {}, count)["calls"])
+
+    assert measured() == measured() == 1
+    (code / "deep" / "new.py").write_text("x = 1")
+    assert measured() == 2
+    (code / "deep" / "new.py").write_text("x = 2")
+    assert measured() == 3
+    (code / "notes.txt").write_text("of no consequence")
+    assert measured() == 3
+
+
+def test_code_and_settings_are_both_watched() -> None:
+    for folder, pattern in results.SOURCES.items():
+        assert len(list(folder.rglob(pattern))) > 50
 
 
 def test_a_batch_costs_the_same_out_of_any_training_set() -> None:

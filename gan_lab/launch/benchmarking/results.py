@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from gan_lab import RunError, UserError
+from gan_lab.launch.entry import CONF
 from gan_lab.launch.schema import conform
 from gan_lab.metrics.storage import write_atomically
 
 Figures = dict[str, Any]
+SOURCES = {Path(__file__).parents[2]: "*.py", CONF: "*.yaml"}
 
 
 class Results:
@@ -45,11 +47,12 @@ class Results:
     def get(
         self, name: str, key: Mapping[str, Any], measure: Callable[..., Figures], *arguments: Any
     ) -> Figures:
-        """The measurement of this name and key: read, or made by `measure` in a fresh process.
+        """The measurement of this name, key and code: read, or made in a fresh process.
 
         `measure` is called with `arguments`, the overrides last.
         """
         whole = {**key, "overrides": self.overrides, **machine(), "threads": self.threads}
+        whole["code"] = code()
         text = json.dumps(whole, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         path = self.folder / "measurements" / f"{name}-{digest}.json"
@@ -85,6 +88,19 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 def in_threads(threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
     torch.set_num_threads(threads)
     return function(*arguments)
+
+
+def code() -> str:
+    """A hash of all that may run or be configured: a figure of other code is another figure.
+
+    Read anew for every measurement, since each of them imports the files as they are then.
+    """
+    digest = hashlib.sha256()
+    for folder, pattern in SOURCES.items():
+        for path in sorted(folder.rglob(pattern)):
+            digest.update(f"{path.relative_to(folder)}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def machine() -> dict[str, Any]:
