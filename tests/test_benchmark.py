@@ -15,7 +15,16 @@ from gan_lab import RunError, UserError
 from gan_lab.benchmark import benchmark
 from gan_lab.data.batches import ResidentBatches
 from gan_lab.launch import assemble
-from gan_lab.launch.benchmarking import growth, points, racers, results, speedrun, step, trials
+from gan_lab.launch.benchmarking import (
+    growth,
+    marks,
+    points,
+    racers,
+    results,
+    startup,
+    step,
+    trials,
+)
 from gan_lab.launch.benchmarking.costs import Cost, cost_of, costs
 from gan_lab.launch.benchmarking.handloop import HandLoop
 from gan_lab.launch.benchmarking.results import Results, apart, table
@@ -68,7 +77,7 @@ RACE = [
     "speedrun.marks=[7,6]",
     "speedrun.num_images=10",
     "speedrun.rate_steps=2",
-    "speedrun.startup=false",
+    "speedrun.startup=0",
 ]
 
 
@@ -91,7 +100,7 @@ def test_a_race_from_start_to_report(
     assert missed["racers"] == {"speedrun_mnist": None, "tutorial": None}
     text = (tmp_path / "report.md").read_text()
     assert "not reached" in text
-    assert "times sooner" in text
+    assert "≤ 0.2 s" in text  # the smallest budgets say nothing of what less would do
     kept = sorted((tmp_path / "measurements").glob("*.json"))
     assert len(kept) == 2 * (2 + 1 + 1)
     kept[0].unlink()
@@ -116,24 +125,25 @@ def test_a_run_that_diverges_passes_no_mark(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(racers, "fit", fit)
     found = racers.race("speedrun_mnist", 1.0, 0, {}, SMALL)
     assert found["fid"] is None
-    other = {"name": "a", "budget": 1.0, "seconds": 1.0, "images": 5, "fid": 2.0}
-    curves = speedrun.curves([other, {"name": "a", **found}])
+    other = {"name": "a", "seed": 0, "budget": 1.0, "seconds": 1.0, "images": 5, "fid": 2.0}
+    curves = marks.curves([other, {"name": "a", "seed": 1, **found}])
     assert curves["a"][0]["fid"] is None
-    assert speedrun.marks(curves, [1000.0], [])[0]["racers"]["a"] is None
+    assert marks.marks(curves, [1000.0], [])[0]["racers"]["a"] is None
 
 
 def test_a_mark_takes_the_mean_over_seeds() -> None:
     runs = [
-        {"name": "a", "budget": budget, "seconds": budget, "images": 100 * budget, "fid": fid}
+        {"name": "a", "seed": seed, "budget": budget, "seconds": budget, "images": 9, "fid": fid}
         for budget, fids in ((5, (4.0, 8.0)), (10, (1.0, 3.0)))
-        for fid in fids
+        for seed, fid in enumerate(fids)
     ]
-    curve = speedrun.curves(runs)
+    curve = marks.curves(runs)
     assert [entry["fid"] for entry in curve["a"]] == [6.0, 2.0]
-    first, second, never = speedrun.marks(curve, [6.0, 5.0, 1.5], [])
-    assert first["racers"]["a"] == {"budget": 5, "seconds": 5, "images": 500}
-    assert second["racers"]["a"]["budget"] == 10
-    assert never["racers"]["a"] is None
+    first, second, never = (row["racers"]["a"] for row in marks.marks(curve, [6.0, 5.0, 1.5], []))
+    assert (first["budget"], first["images"], first["smallest"]) == (5, 9, True)
+    assert (second["budget"], second["smallest"]) == (10, False)
+    assert second["by_seed"] == {"0": 5, "1": 10}
+    assert never is None
 
 
 def test_the_tutorial_judges_uniform_latents() -> None:
@@ -186,6 +196,8 @@ REFUSED = {
     "task=scaling scaling.experiment=mlp_mnist": "no `width` to scale",
     "task=scaling scaling.batch_sizes=[1]": "1 must be at least 2",
     "task=scaling scaling.steps=2": "at least 8",
+    "task=scaling scaling.rounds=0": "scaling.rounds=0 must be a whole number of at least 1",
+    "task=speedrun speedrun.startup=-1": "must be a whole number of at least 0",
 }
 
 
@@ -334,8 +346,12 @@ def test_processes_report_their_rate(kind: str) -> None:
 
 @pytest.mark.slow
 def test_the_first_step_is_timed_from_the_command() -> None:
-    found = racers.startup("speedrun_mnist", ["data=fake", *NARROW["dcgan"], *LOCAL])
-    assert 0.5 < found["seconds"] < 300
+    names = [startup.IMPORTS, "speedrun_mnist"]
+    found = startup.rounds(names, 1, ["data=fake", *NARROW["dcgan"], *LOCAL])["seconds"]
+    imports, first_step = (found[name][0] for name in names)
+    assert 0 < imports < 300
+    assert 0.5 < first_step < 300
+    assert "times the imports" in startup.report(found)
 
 
 LOCAL = ["logger=csv", "trainer.accelerator=cpu"]
@@ -343,7 +359,7 @@ LOCAL = ["logger=csv", "trainer.accelerator=cpu"]
 
 def test_a_start_that_fails_says_why() -> None:
     with pytest.raises(RunError, match="nothing is not an option"):
-        racers.startup("nothing", [])
+        startup.seconds("nothing", [])
 
 
 @pytest.mark.slow

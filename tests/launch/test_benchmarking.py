@@ -2,22 +2,30 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
+from torch import nn
 from torch.nn import functional as F
 
 from gan_lab.launch.benchmarking import (
+    marks,
     racers,
     results,
+    speedrun,
+    startup,
     trials,
 )
 from gan_lab.launch.benchmarking.costs import Traffic, cost_of, costs
 from gan_lab.launch.benchmarking.handloop import HandLoop
 from gan_lab.launch.benchmarking.results import Results
+from gan_lab.launch.entry import compose_run
 from tests.conftest import NARROW, TINY, tiny_config
 
 FOREIGN = ("hydra", "omegaconf", "pytorch_lightning", "lightning_fabric", "torchmetrics")
@@ -57,6 +65,41 @@ def test_the_tutorial_pays_for_no_imports_of_ours() -> None:
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("first step at "), done.stderr
     assert last == "foreign: []"
+
+
+def test_a_start_is_compared_with_the_imports_of_its_round() -> None:
+    taken = {startup.IMPORTS: [2.0, 4.0, 1.0], "dcgan_mnist": [3.0, 4.0, 2.0]}
+    (row,) = (line for line in startup.report(taken).splitlines() if "| dcgan_mnist" in line)
+    assert "1.50 (1.00 to 2.00)" in row
+    assert "2.00 to 4.00" in row
+
+
+def given(*overrides: str) -> dict[str, Any]:
+    config, _ = compose_run("benchmark", ["task=speedrun", *overrides])
+    found: Any = OmegaConf.to_container(config, resolve=True)
+    return found["speedrun"]
+
+
+def test_a_tutorial_that_changes_is_timed_anew(here: None, tmp_path: Path, monkeypatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(speedrun, "plain", lambda experiment, kept: experiment)
+
+    def start(*arguments: Any) -> dict[str, Any]:
+        made.append("startup")
+        return {"seconds": {}}
+
+    def rates(*arguments: Any) -> dict[str, Any]:
+        made.append("rate")
+        return {}
+
+    monkeypatch.setattr(startup, "rounds", start)
+    monkeypatch.setattr(racers, "rates", rates)
+    kept, asked = Results(tmp_path, None, []), given("speedrun.budgets={speedrun_mnist: [1]}")
+    for text in ("first", "first", "second"):
+        monkeypatch.setattr(racers, "tutorial_hash", lambda text=text: text)
+        speedrun.first_steps(asked, kept)
+        speedrun.rate(0, 5, kept)
+    assert made == ["startup", "rate"] * 2
 
 
 def test_code_that_changes_is_measured_anew(here: None, tmp_path: Path, monkeypatch) -> None:
@@ -111,6 +154,68 @@ def test_a_gather_moves_what_it_picks(name: str) -> None:
         GATHERS[name](torch.zeros(1000, 8))
     made = 1000 * 8 * 4  # by zeros itself
     assert traffic.bytes - made == 2 * 5 * 8 * 4 + 5 * 8
+
+
+def test_the_tutorials_generator_is_kept_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))  # one second for each look at it, so for each step
+    monkeypatch.setattr(racers, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    generator = nn.Linear(1, 1)
+
+    def steps() -> Iterator[int]:
+        for number in range(1, 100):
+            nn.init.constant_(generator.weight, number)
+            yield 64
+
+    kept = racers.snapshots(steps(), generator, [2, 3, 7])
+    assert [point["images"] for point, _ in kept] == [2 * 64, 3 * 64, 7 * 64]
+    assert [weights["weight"].item() for _, weights in kept] == [2, 3, 7]
+    assert [point["seconds"] for point, _ in kept] == [2, 3, 7]
+
+
+Fids = Mapping[int, tuple[float, ...]]
+
+
+def curve(name: str, fids: Fids) -> list[dict[str, Any]]:
+    """Runs of one racer: budget -> the FID of each seed."""
+    return [
+        {"name": name, "seed": seed, "budget": b, "seconds": b, "images": 100 * b, "fid": fid}
+        for b, each in fids.items()
+        for seed, fid in enumerate(each)
+    ]
+
+
+def cell(ours: Fids, theirs: Fids) -> str:
+    found = marks.curves([*curve("a", ours), *curve("tutorial", theirs)])
+    (row,) = marks.marks(found, [5.0], [])
+    return marks.reached(row["racers"]["a"], row["racers"]["tutorial"], "a")
+
+
+LATE = {10: (9.0, 9.0), 60: (4.0, 6.0), 80: (3.0, 4.0)}  # 60 s and 80 s by seed, 60 s by the mean
+
+
+def test_a_time_to_a_mark_says_how_far_it_is_known() -> None:
+    passes, fails = (4.0, 4.0), (9.0, 9.0)
+    assert cell({5: fails, 20: passes}, LATE).startswith("20 s, 2,000 images (3.0 times sooner")
+    assert cell({5: passes}, LATE).startswith("≤ 5 s, 500 images (≥ 12.0 times sooner")
+    assert cell({5: fails, 20: passes}, {10: passes}) == (
+        "20 s, 2,000 images (≤ 0.5 times sooner; 0.5 to 0.5, 2 seeds)"
+    )
+    assert cell({5: passes}, {10: passes}) == "≤ 5 s, 500 images"  # nothing is known of the ratio
+    assert cell({5: fails}, LATE) == "not reached"
+
+
+def test_a_ratio_shows_what_each_seed_says() -> None:
+    ours = {5: (9.0, 9.0), 20: (4.0, 5.5), 30: (3.0, 4.0)}
+    assert cell(ours, LATE) == "20 s, 2,000 images (3.0 times sooner; 2.7 to 3.0, 2 seeds)"
+    assert "; 3.0 to 3.0, 1 of 2 seeds" in cell({5: (9.0, 9.0), 20: (4.0, 5.5)}, LATE)
+    assert "seeds" not in cell({5: (9.0,), 20: (4.0,)}, LATE)  # one seed shows no spread
+
+
+def test_the_defaults_of_the_race_are_sound() -> None:
+    asked = given()
+    times = speedrun.check(asked, [])["tutorial"]
+    assert {later - earlier for earlier, later in pairwise(times)} == {10}
+    assert times[-1] == max(asked["mark_at"])
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,15 @@
 import hashlib
 import importlib.util
 import itertools
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gan_lab import RunError, UserError
+from gan_lab import UserError
 from gan_lab.launch import assemble, hardware
 from gan_lab.launch.benchmarking.results import Figures
 from gan_lab.launch.benchmarking.trials import Judge, compose, fit, for_seconds, without_end
@@ -90,25 +87,40 @@ def race(
 def race_tutorial(
     times: list[float], seed: int, judged: dict[str, Any], overrides: list[str]
 ) -> Figures:
-    """One run of the tutorial's loop, its generator measured at each of these seconds."""
+    """One run of the tutorial's loop, its generator as it was at each of these seconds."""
     module = tutorial()
     hardware.forget_nvml()  # a tutorial's process has no Lightning in it that slows its optimizers
     data = assemble.build_data(compose(DEFAULT, *overrides))
-    judge = Judge(data, **judged)
+    data.prepare_data()
     torch.manual_seed(seed)
     generator = module.Generator()
     steps = module.steps(generator, module.Discriminator(), data.images("train")[0])
-    judged_as = FromNormal(generator, module.LATENT_DIM)
-    seconds, images, points = 0.0, 0, []
+    kept = snapshots(steps, generator, times)
+    judge, judged_as = Judge(data, **judged), FromNormal(generator, module.LATENT_DIM)
+    points = []
+    for point, weights in kept:
+        generator.load_state_dict(weights)
+        points.append({**point, "fid": judge(judged_as)})
+    return {"points": points}
+
+
+def snapshots(
+    steps: Iterator[int], generator: nn.Module, times: Sequence[float]
+) -> list[tuple[Figures, dict[str, Tensor]]]:
+    """Train through `times`, in seconds of steps alone; what was seen then, and the weights.
+
+    Nothing is measured on the way: an evaluation between two steps would empty the caches that
+    the next one finds full in a run that no one watches.
+    """
+    seconds, images, kept = 0.0, 0, []
     for target in times:
         while seconds < target:
             start = time.monotonic()
             images += next(steps)
             seconds += time.monotonic() - start
-        with torch.random.fork_rng(devices=[]):
-            fid = judge(judged_as)
-        points.append({"budget": target, "seconds": seconds, "images": images, "fid": fid})
-    return {"points": points}
+        weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+        kept.append(({"budget": target, "seconds": seconds, "images": images}, weights))
+    return kept
 
 
 def rates(steps: int, seed: int, overrides: list[str]) -> Figures:
@@ -129,21 +141,3 @@ def rates(steps: int, seed: int, overrides: list[str]) -> Figures:
     last = [network.to(memory_format=torch.channels_last) for network in networks]
     trial = fit(config, WARMUP + steps, (last[0], last[1]))
     return {"gan_lab": module.BATCH_SIZE / trial.seconds_per_step(WARMUP), "tutorial": theirs}
-
-
-def startup(name: str, overrides: list[str]) -> Figures:
-    """Seconds from the command to the end of the first step: imports, data, everything."""
-    command = [sys.executable, str(TUTORIAL), "1"]
-    if name != "tutorial":
-        callback = "+callbacks.first._target_=gan_lab.launch.benchmarking.trials.FirstStep"
-        command = [sys.executable, "-m", "gan_lab.train", f"experiment={name}", *overrides]
-        command += ["callbacks.evaluation=null", callback]
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.time()
-        if name != "tutorial":
-            command.append(f"hydra.run.dir={Path(folder) / 'run'}")
-        done = subprocess.run(command, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("first step at ")]
-    if not lines:
-        raise RunError(f"{' '.join(command)} made no step: {done.stderr.strip()[-500:]}")
-    return {"seconds": float(lines[0].split()[-1]) - start}

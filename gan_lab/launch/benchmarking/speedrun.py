@@ -2,7 +2,8 @@
 
 A recipe that lowers its rate over the budget is judged at its end alone: for each budget one run a
 seed. Time to a mark is then the smallest budget whose mean FID over the seeds passes it. The
-tutorial-style loop has no schedule, so one run a seed serves, measured at intervals.
+tutorial-style loop has no schedule, so one run a seed serves: its generator is kept at intervals,
+and measured when the run is over.
 """
 
 import statistics
@@ -12,12 +13,16 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from gan_lab import UserError
-from gan_lab.launch.benchmarking import racers
-from gan_lab.launch.benchmarking.results import Figures, Results, at_least, numbers, table
+from gan_lab.launch.benchmarking import racers, startup
+from gan_lab.launch.benchmarking.marks import TUTORIAL, curve_table, curves, mark_table, marks
+from gan_lab.launch.benchmarking.results import Figures, Results, at_least, numbers
 from gan_lab.launch.benchmarking.trials import compose
 
 SPLITS = ("test", "validation")
-TUTORIAL = "tutorial"
+GRID = (
+    "A time is the smallest budget that passes; where that is the smallest of all, ≤ says that "
+    "less may do. Ratios: of these times, then of each seed's own."
+)
 
 
 def check(given: Figures, overrides: list[str]) -> Figures:
@@ -41,7 +46,8 @@ def check(given: Figures, overrides: list[str]) -> Figures:
             f"{missing}; add it to speedrun.tutorial={given['tutorial']}"
         )
     at_least(given["num_images"], "speedrun.num_images", 10)
-    at_least(given["rate_steps"], "speedrun.rate_steps", 0)
+    for key in ("rate_steps", "startup"):
+        at_least(given[key], f"speedrun.{key}", 0)
     if given["split"] not in SPLITS:
         raise UserError(f"speedrun.split={given['split']} must be one of {', '.join(SPLITS)}")
     if given["tutorial"]:
@@ -52,7 +58,7 @@ def check(given: Figures, overrides: list[str]) -> Figures:
 def measure(given: Figures, results: Results) -> Figures:
     """Every run that is missing, seed by seed, so that a drift of the machine meets all alike."""
     figures: Figures = {"settings": given, "runs": [], "rates": []}
-    figures["startup"] = startup(given, results) if given["startup"] else {}
+    figures["startup"] = first_steps(given, results) if given["startup"] else {}
     for seed in given["seeds"]:
         for name, budgets in given["budgets"].items():
             figures["runs"] += recipe_runs(name, budgets, seed, given, results)
@@ -74,7 +80,7 @@ def recipe_runs(
     name: str, budgets: Sequence[float], seed: int, given: Figures, results: Results
 ) -> list[Figures]:
     """One run for each budget of an experiment."""
-    config = OmegaConf.to_container(compose(name, *results.overrides), resolve=True)
+    config = plain(name, results)
     runs = []
     for budget in budgets:
         key = {"config": config, "budget": budget, "seed": seed, **judged(given)}
@@ -85,7 +91,7 @@ def recipe_runs(
 
 
 def tutorial_runs(seed: int, given: Figures, results: Results) -> list[Figures]:
-    """One run, measured at several times."""
+    """One run, its generator kept at several times."""
     times = sorted(given["tutorial"])
     key = {"tutorial": racers.tutorial_hash(), "times": times, "seed": seed, **judged(given)}
     what = f"{TUTORIAL}-{times[-1]:g}s-seed{seed}"
@@ -96,18 +102,26 @@ def tutorial_runs(seed: int, given: Figures, results: Results) -> list[Figures]:
 def rate(seed: int, steps: int, results: Results) -> Figures:
     """One round of the comparison in images per second."""
     key = {"tutorial": racers.tutorial_hash(), "steps": steps, "seed": seed}
+    key["config"] = plain(racers.DEFAULT, results)
     return results.get(f"rate-seed{seed}", key, racers.rates, steps, seed)
 
 
-def startup(given: Figures, results: Results) -> dict[str, float]:
-    """Seconds from the command to the first step, of each racer."""
+def first_steps(given: Figures, results: Results) -> dict[str, list[float]]:
+    """Seconds from the command to the first step of each racer, and of the imports alone."""
     names = [name for name, budgets in given["budgets"].items() if budgets]
-    names += [TUTORIAL] if given["tutorial"] else []
-    found = {
-        name: results.get(f"startup-{name}", {"racer": name}, racers.startup, name)
-        for name in names
-    }
-    return {name: figures["seconds"] for name, figures in found.items()}
+    key: Figures = {"configs": {name: plain(name, results) for name in names}}
+    if given["tutorial"]:
+        names.append(TUTORIAL)
+        key["tutorial"] = racers.tutorial_hash()
+    names = [startup.IMPORTS, *names]
+    key |= {"names": names, "rounds": given["startup"]}
+    found = results.get("startup", key, startup.rounds, names, given["startup"])
+    return dict(found["seconds"])
+
+
+def plain(experiment: str, results: Results) -> Any:
+    """The whole config of an experiment, for the names of measurements."""
+    return OmegaConf.to_container(compose(experiment, *results.overrides), resolve=True)
 
 
 def say(run: Figures) -> Figures:
@@ -120,90 +134,14 @@ def say(run: Figures) -> Figures:
     return run
 
 
-def curves(runs: Sequence[Figures]) -> dict[str, list[Figures]]:
-    """Name -> one entry a budget: mean and spread of the FID over seeds, mean images."""
-    found: dict[str, list[Figures]] = {}
-    for name, budget in sorted({(run["name"], run["budget"]) for run in runs}):
-        here = [run for run in runs if (run["name"], run["budget"]) == (name, budget)]
-        fids = [run["fid"] for run in here]
-        whole = [fid for fid in fids if fid is not None]
-        found.setdefault(name, []).append(
-            {
-                "budget": budget,
-                "fid": statistics.fmean(whole) if len(whole) == len(fids) else None,
-                "spread": statistics.stdev(whole) if len(whole) > 1 else None,
-                "fids": fids,
-                "seconds": statistics.fmean(run["seconds"] for run in here),
-                "images": statistics.fmean(run["images"] for run in here),
-            }
-        )
-    return found
-
-
-def first_passing(curve: Sequence[Figures], mark: float) -> Figures | None:
-    """The entry of the smallest budget whose mean FID is at the mark or below."""
-    return next((e for e in curve if e["fid"] is not None and e["fid"] <= mark), None)
-
-
-def marks(
-    found: Mapping[str, Sequence[Figures]], fixed: Sequence[float], mark_at: Sequence[float]
-) -> list[Figures]:
-    """Each mark with the seconds and images that every racer needs; None where it never passes."""
-    tutorial = {entry["budget"]: entry["fid"] for entry in found.get(TUTORIAL, [])}
-    wanted = [(f"tutorial after {s:g} s", tutorial[s]) for s in mark_at if tutorial.get(s)]
-    rows = []
-    for label, mark in [*wanted, *((f"FID {mark:g}", mark) for mark in fixed)]:
-        passing = {name: first_passing(curve, mark) for name, curve in found.items()}
-        rows.append({"mark": label, "fid": mark, "racers": {n: at(e) for n, e in passing.items()}})
-    return rows
-
-
-def at(entry: Figures | None) -> Figures | None:
-    return None if entry is None else {key: entry[key] for key in ("budget", "seconds", "images")}
-
-
 def tables(figures: Figures) -> str:
     parts = ["## Time to quality", __doc__.split("\n\n", 1)[1].strip(), curve_table(figures)]
-    parts += [mark_table(figures)]
+    parts += [GRID, mark_table(figures)]
     if figures["rates"]:
         parts.append(rate_text(figures["rates"]))
     if figures["startup"]:
-        rows = [[name, f"{seconds:.1f}"] for name, seconds in figures["startup"].items()]
-        parts += ["From the command to the first step, not counted above:"]
-        parts += [table(["racer", "seconds"], rows)]
+        parts.append(startup.report(figures["startup"]))
     return "\n\n".join(parts)
-
-
-def curve_table(figures: Figures) -> str:
-    rows = []
-    for name, curve in figures["curves"].items():
-        for entry in curve:
-            fid = "diverged" if entry["fid"] is None else f"{entry['fid']:.3g}"
-            spread = "" if entry["spread"] is None else f" ± {entry['spread']:.2g}"
-            images = f"{entry['images']:,.0f}"
-            rate = f"{entry['images'] / entry['seconds']:,.0f}"
-            seeds = len(entry["fids"])
-            rows.append([name, f"{entry['budget']:g}", fid + spread, seeds, images, rate])
-    return table(["racer", "seconds", "FID", "seeds", "images seen", "images/s"], rows)
-
-
-def mark_table(figures: Figures) -> str:
-    names, rows = list(figures["curves"]), []
-    for row in figures["marks"]:
-        slow = row["racers"].get(TUTORIAL)
-        cells = [reached(row["racers"][name], slow, name) for name in names]
-        rows.append([row["mark"], f"{row['fid']:.3g}", *cells])
-    return table(["mark", "FID", *names], rows)
-
-
-def reached(entry: Figures | None, slow: Figures | None, name: str) -> str:
-    """Seconds and images to a mark, and how many times sooner than the tutorial-style loop."""
-    if entry is None:
-        return "not reached"
-    text = f"{entry['budget']:g} s, {entry['images']:,.0f} images"
-    if slow is None or name == TUTORIAL:
-        return text
-    return f"{text} ({slow['budget'] / entry['budget']:.1f} times sooner)"
 
 
 def rate_text(rates: Sequence[Mapping[str, Any]]) -> str:
