@@ -20,12 +20,16 @@ from gan_lab.launch.benchmarking import (
     results,
     speedrun,
     startup,
+    step,
     trials,
 )
 from gan_lab.launch.benchmarking.costs import Traffic, cost_of, costs
 from gan_lab.launch.benchmarking.handloop import HandLoop
 from gan_lab.launch.benchmarking.results import Results
 from gan_lab.launch.entry import compose_run
+from gan_lab.training.callbacks.checkpoints import Checkpoints
+from gan_lab.training.callbacks.crowding import Crowding
+from gan_lab.training.loop import WholeFitLoop
 from tests.conftest import NARROW, TINY, tiny_config
 
 FOREIGN = ("hydra", "omegaconf", "pytorch_lightning", "lightning_fabric", "torchmetrics")
@@ -216,6 +220,35 @@ def test_the_defaults_of_the_race_are_sound() -> None:
     times = speedrun.check(asked, [])["tutorial"]
     assert {later - earlier for earlier, later in pairwise(times)} == {10}
     assert times[-1] == max(asked["mark_at"])
+
+
+def test_what_lies_beyond_the_loop_may_be_less_than_nothing() -> None:
+    figures = {
+        "phases": {"batch": 0.002, "rest": 0.006},
+        "ours": [0.010, 0.009, 0.008],
+        "hand": [0.011, 0.0085, 0.010],
+    }
+    lines = step.phase_table(figures).splitlines()
+    assert "-1.000 (-2.000 to +0.500, 3 rounds)" in lines[-1]
+    assert "25.0%" in lines[2]
+
+
+def test_a_timed_training_has_what_every_training_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+
+    def build(*arguments: Any, **keywords: Any) -> Any:
+        built.append(original(*arguments, **keywords))
+        return built[-1]
+
+    original = trials.build_trainer
+    monkeypatch.setattr(trials, "build_trainer", build)
+    trial = trials.fit(tiny_config("callbacks.evaluation=null", "callbacks.health=null"), steps=2)
+    assert len(trial.ends) == 2
+    (trainer,) = built
+    assert isinstance(trainer.fit_loop, WholeFitLoop)
+    assert any(isinstance(callback, Crowding) for callback in trainer.callbacks)
+    (checkpoints,) = (c for c in trainer.callbacks if isinstance(c, Checkpoints))
+    assert checkpoints.config["data"]["batch_size"] == 16
 
 
 @pytest.mark.parametrize(

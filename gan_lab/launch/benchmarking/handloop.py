@@ -1,4 +1,4 @@
-"""The best loop that we can write by hand with gan_lab's mathematics, the measure of the rest."""
+"""A loop by hand with gan_lab's parts and nothing else, the measure of the rest."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -13,15 +13,17 @@ from torch import nn
 from gan_lab.data.datamodule import ImageData
 from gan_lab.launch import assemble
 from gan_lab.launch.entry import compose_run
-from gan_lab.launch.fit import quiet_lightning
+from gan_lab.launch.fit import prepare, quiet_lightning
 from gan_lab.launch.trainer import build_trainer
 from gan_lab.metrics.features import find_weights, load_extractor
 from gan_lab.metrics.measures import MEASURES, Comparison
 from gan_lab.metrics.reals import Reals, RealSide
 from gan_lab.metrics.storage import Cache
+from gan_lab.training.callbacks.crowding import Crowding
 from gan_lab.training.callbacks.evaluation import EVALUATION_SEED
 from gan_lab.training.callbacks.metrics_csv import MetricsCSV
 from gan_lab.training.ema import average_of
+from gan_lab.training.loop import WholeFitLoop
 from gan_lab.training.module import GAN
 from gan_lab.training.sampling import generate_images
 
@@ -95,6 +97,9 @@ def fit(
 ) -> Trial:
     """Train as `gan_lab.train` does, with its loggers and checkpoints, in a folder that goes away.
 
+    Left out: Signals, so that a measurement that is told to stop is lost instead of cut short; the
+    files of a run folder that are written once; and what `compose` leaves out.
+
     The budget is the config's, or so many `steps`; `networks` (generator, discriminator) take the
     place of the config's.
     """
@@ -105,9 +110,11 @@ def fit(
         if networks is not None:
             module.generator, module.discriminator = networks
             module.generator_ema = average_of(module.generator)
-        callbacks = [clock, MetricsCSV(), *assemble.build_callbacks(config)]
+        callbacks = [clock, MetricsCSV(), Crowding(), *assemble.build_callbacks(config)]
         writers = assemble.build_loggers(config, folder, None)
         trainer = build_trainer(config, folder, callbacks, logger=writers)
+        trainer.fit_loop.__class__ = WholeFitLoop
+        prepare(callbacks, config)
         trainer.fit(module, datamodule=data)
     return Trial(module, data, [end - clock.start for end in clock.ends])
 
