@@ -294,7 +294,7 @@ def test_the_model_recovers_what_made_the_points() -> None:
 
     steps = [point(f, m) for f, m in ((1e8, 3e6), (5e8, 2e7), (2e9, 3e7), (8e9, 2e8))]
     images = [{"images": n, "seconds": 0.5 + n / 2000} for n in (100, 1000, 5000)]
-    model = growth.explain(steps, images)
+    model = growth.explain(steps, images, 1e12)
     fixed, per_operation, per_byte = model["seconds"]
     assert (1e3 * fixed, 1e11 * per_operation) == pytest.approx((2, 1), rel=1e-6)
     assert per_byte == 0
@@ -304,7 +304,7 @@ def test_the_model_recovers_what_made_the_points() -> None:
 
 
 def test_no_cost_is_negative() -> None:
-    fitted = growth.nonnegative_fit([[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]], [3.0, 2.0, 1.0])
+    fitted = growth.fit_above([[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]], [3.0, 2.0, 1.0], [0, 0])
     assert min(fitted) >= 0
 
 
@@ -319,9 +319,10 @@ def test_eight_devices_pay_for_their_reduction() -> None:
 @pytest.mark.slow
 def test_a_scaling_from_points_to_predictions(here: None, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(points, "WARMUP", 1)
-    monkeypatch.setattr(points, "processes", lambda *a: {"images_per_second": 5.0})
+    monkeypatch.setattr(points, "processes", lambda *a: {"images_per_second": 5.0, "memory": 2e8})
     command = ["task=scaling", "scaling.steps=8", "scaling.batch_sizes=[8,16]"]
     command += ["scaling.widths=[4]", "scaling.image_sizes=[32]", "scaling.num_images=[10,20]"]
+    command += ["scaling.rounds=2"]
     assert run(tmp_path, *command, "scaling.processes=[1]", f"overrides={LEAN}") == 0
     figures = report(tmp_path)
     assert [(p["axis"], p["value"]) for p in figures["steps"]] == [
@@ -342,6 +343,7 @@ LEAN = json.dumps([*NARROW["dcgan"], "trainer.precision=32-true", "data.batch_si
 def test_processes_report_their_rate(kind: str) -> None:
     found = points.processes("dcgan_mnist", kind, 1, 8, 1, json.loads(LEAN))
     assert found["images_per_second"] > 0
+    assert found["memory"] > 1e7
 
 
 @pytest.mark.slow

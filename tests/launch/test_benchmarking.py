@@ -15,9 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from gan_lab.launch.benchmarking import (
+    growth,
     marks,
     racers,
     results,
+    scaling,
     speedrun,
     startup,
     step,
@@ -33,8 +35,6 @@ from gan_lab.training.loop import WholeFitLoop
 from tests.conftest import NARROW, TINY, tiny_config
 
 FOREIGN = ("hydra", "omegaconf", "pytorch_lightning", "lightning_fabric", "torchmetrics")
-
-
 STARTED = f"""
 import runpy, sys
 import torch
@@ -143,8 +143,6 @@ def test_a_batch_costs_the_same_out_of_any_training_set() -> None:
 
 
 ROWS = torch.tensor([3, 1, 4, 1, 5])
-
-
 GATHERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "index_select": lambda source: source.index_select(0, ROWS),
     "index": lambda source: source[ROWS],
@@ -158,6 +156,25 @@ def test_a_gather_moves_what_it_picks(name: str) -> None:
         GATHERS[name](torch.zeros(1000, 8))
     made = 1000 * 8 * 4  # by zeros itself
     assert traffic.bytes - made == 2 * 5 * 8 * 4 + 5 * 8
+
+
+def test_no_rate_is_above_what_products_reach() -> None:
+    """Seconds of 4 TFLOP/s where products reach 1: what is missing must be said by no rate."""
+    costs = [{"flops": n * 1e9, "bytes": n**2 * 1e6, "state": 1.0, "saved": 1.0} for n in (1, 4, 9)]
+    steps = [{"seconds": 1.0 + c["flops"] / 4e12, "memory": 1e6, "cost": c} for c in costs]
+    model = growth.explain(steps, [], products=1e12)
+    _, per_operation, per_byte = model["seconds"]
+    assert per_operation >= 1e-12
+    assert per_byte >= 0
+    assert all(p["predicted"] == pytest.approx(p["seconds"], rel=0.01) for p in model["steps"])
+    assert "1,000 GFLOP/s" in growth.words(model)
+
+
+def test_what_is_above_the_least_is_fitted() -> None:
+    rows = [[1.0, 2.0], [1.0, 5.0], [1.0, 9.0]]
+    values = [0.5 + 3 * second for _, second in rows]
+    assert growth.fit_above(rows, values, [0, 2]) == pytest.approx([0.5, 3])
+    assert growth.fit_above(rows, values, [0, 4])[1] == 4
 
 
 def test_the_tutorials_generator_is_kept_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,6 +266,14 @@ def test_a_timed_training_has_what_every_training_has(monkeypatch: pytest.Monkey
     assert any(isinstance(callback, Crowding) for callback in trainer.callbacks)
     (checkpoints,) = (c for c in trainer.callbacks if isinstance(c, Checkpoints))
     assert checkpoints.config["data"]["batch_size"] == 16
+
+
+def test_rounds_become_a_median_with_its_range() -> None:
+    rounds = [{"seconds": s, "memory": 5, "cost": {"flops": 1}} for s in (3.0, 1.0, 2.0)]
+    found = scaling.merged(rounds)
+    assert (found["seconds"], found["seconds_range"]) == (2.0, [1.0, 3.0])
+    assert found["cost"] == {"flops": 1}
+    assert scaling.spread(found, "seconds", ".1f", 1e3) == "2000.0 (1000.0 to 3000.0)"
 
 
 @pytest.mark.parametrize(

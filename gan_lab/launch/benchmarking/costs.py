@@ -124,28 +124,36 @@ def sizes(loop: HandLoop) -> tuple[int, int]:
 
 
 def ceilings(matrix: int, copy_bytes: int, overrides: list[str]) -> dict[str, float]:
-    """Operations a second of a square matrix product, and bytes a second of a copy, at best.
+    """Operations a second of matrix products, and bytes a second of a copy, at best.
 
-    A copy reads and writes each byte, so it moves twice its size. `overrides` change nothing.
+    A copy reads and writes each byte, so it moves twice its size.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    source = torch.zeros(copy_bytes, dtype=torch.uint8, device=device())
+    target = torch.ones_like(source)
+    copied = 2 * copy_bytes / fastest(lambda: target.copy_(source))
+    return {**products(matrix, overrides), "copy": copied}
+
+
+def products(matrix: int, overrides: list[str]) -> dict[str, float]:
+    """Operations a second of a square matrix product, at best; `overrides` change nothing."""
     found = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        a, b = (torch.randn(matrix, matrix, device=device).to(dtype) for _ in range(2))
-        found[name] = 2 * matrix**3 / fastest(partial(torch.mm, a, b), device)
-    source = torch.zeros(copy_bytes, dtype=torch.uint8, device=device)
-    target = torch.ones_like(source)
-    found["copy"] = 2 * copy_bytes / fastest(lambda: target.copy_(source), device)
+        a, b = (torch.randn(matrix, matrix, device=device()).to(dtype) for _ in range(2))
+        found[name] = 2 * matrix**3 / fastest(partial(torch.mm, a, b))
     return found
 
 
-def fastest(call: Callable[[], Any], device: torch.device, tries: int = 7) -> float:
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fastest(call: Callable[[], Any], tries: int = 7) -> float:
     """Seconds of the fastest call: what disturbs a ceiling only makes it slower."""
     seconds = []
     for _ in range(tries):
-        synchronize(device)
+        synchronize(device())
         start = time.perf_counter()
         call()
-        synchronize(device)
+        synchronize(device())
         seconds.append(time.perf_counter() - start)
     return min(seconds)

@@ -35,46 +35,51 @@ class Accelerator:
         return 2 * self.latency + 2 * (devices - 1) / devices * cost["weights"] / self.link
 
 
-def nonnegative_fit(rows: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
-    """Coefficients >= 0 that fit rows @ coefficients to values, by least relative error.
+def fit_above(
+    rows: Sequence[Sequence[float]], values: Sequence[float], least: Sequence[float]
+) -> list[float]:
+    """Coefficients >= `least` that fit rows @ coefficients to values, by least relative error.
 
-    Tries every subset of the columns: a cost that helps only with a negative sign is none.
+    Tries every subset of the columns for what is above `least`: a cost that helps only with a
+    negative sign is none.
     """
-    matrix, wanted = np.asarray(rows, float), np.asarray(values, float)
+    matrix, wanted, floor = (np.asarray(given, float) for given in (rows, values, least))
     matrix = matrix / wanted[:, None]
+    rest = 1 - matrix @ floor
     scale = np.abs(matrix).max(0)
     scale[scale == 0] = 1
-    best, least = np.zeros(matrix.shape[1]), np.inf
+    best, smallest = np.zeros(matrix.shape[1]), float(np.square(rest).sum())
     for size in range(1, matrix.shape[1] + 1):
         for chosen in map(list, combinations(range(matrix.shape[1]), size)):
-            part, *_ = np.linalg.lstsq(
-                matrix[:, chosen] / scale[chosen], np.ones_like(wanted), rcond=None
-            )
-            error = float(np.square(matrix[:, chosen] / scale[chosen] @ part - 1).sum())
-            if (part >= 0).all() and error < least - 1e-9:
-                least, best = error, np.zeros(matrix.shape[1])
+            part, *_ = np.linalg.lstsq(matrix[:, chosen] / scale[chosen], rest, rcond=None)
+            error = float(np.square(matrix[:, chosen] / scale[chosen] @ part - rest).sum())
+            if (part >= 0).all() and error < smallest - 1e-9:
+                smallest, best = error, np.zeros(matrix.shape[1])
                 best[chosen] = part / scale[chosen]
-    return [float(value) for value in best]
+    return [float(value) for value in best + floor]
 
 
-def explain(steps: Sequence[Figures], evaluation: Sequence[Figures]) -> Figures:
+def explain(steps: Sequence[Figures], evaluation: Sequence[Figures], products: float) -> Figures:
     """Fit seconds and memory; every point with what its model says.
 
     seconds = fixed + operations / rate + bytes / bandwidth, over all axes at once;
     memory = fixed + a * state + b * what is kept for the backward passes;
     seconds of an evaluation = fixed + images / rate.
+
+    No rate is above `products`, the operations a second that matrix products reach here at best.
+    Bytes have no such bound: caches serve them faster than a copy.
     """
     times = [[1.0, p["cost"]["flops"], p["cost"]["bytes"]] for p in steps]
     places = [[1.0, p["cost"]["state"], p["cost"]["saved"]] for p in steps]
     images = [[1.0, p["images"]] for p in evaluation]
-    found: Figures = {"steps": [], "evaluation": []}
-    fits = {
-        "seconds": (times, [p["seconds"] for p in steps]),
-        "memory": (places, [max(1, p["memory"]) for p in steps]),
-        "images": (images, [p["seconds"] for p in evaluation]),
+    found: Figures = {"steps": [], "evaluation": [], "products": products}
+    fits: dict[str, tuple[list[list[float]], list[float], list[float]]] = {
+        "seconds": (times, [p["seconds"] for p in steps], [0, 1 / products, 0]),
+        "memory": (places, [max(1, p["memory"]) for p in steps], [0, 0, 0]),
+        "images": (images, [p["seconds"] for p in evaluation], [0, 0]),
     }
-    for name, (rows, values) in fits.items():
-        found[name] = nonnegative_fit(rows, values) if rows else []
+    for name, (rows, values, least) in fits.items():
+        found[name] = fit_above(rows, values, least) if rows else []
     for point, row, place in zip(steps, times, places, strict=True):
         says = {"predicted": dot(found["seconds"], row)}
         says["predicted_memory"] = dot(found["memory"], place)
@@ -100,6 +105,9 @@ def words(model: Figures) -> str:
     errors = [abs(p["predicted"] / p["seconds"] - 1) for p in model["steps"]]
     return (
         f"The model of a step: {' + '.join(terms)}; its largest error is {max(errors):.0%}. "
+        "Operations and bytes grow together on these axes: their split says little, their sum "
+        "predicts. No rate of operations is above "
+        f"{model['products'] / 1e9:,.0f} GFLOP/s, the products' best. "
         f"Memory beyond the imports: {base / 1e6:.0f} MB + {state:.1f} x the bytes of weights, "
         f"gradients, optimizer states and averages + {saved:.1f} x what the forward passes keep."
     )

@@ -75,20 +75,25 @@ def large(experiment: str, overrides: list[str]) -> Figures:
 
 
 def evaluation(experiment: str, count: int, overrides: list[str]) -> Figures:
-    """Seconds to draw so many images, take their features, and compute one FID."""
+    """Seconds to draw so many images, take their features and compute one FID; the memory taken."""
+    before = memory("VmRSS")
     generator = build(compose(experiment, *overrides).networks.generator, "networks.generator")
     extractor = load_extractor()
     reference, _ = extractor.features(generate_images(generator, 500, seed=1))
     start = time.monotonic()
     features, _ = extractor.features(generate_images(generator, count, seed=0))
     fid(reference, features)
-    return {"seconds": time.monotonic() - start}
+    seconds = time.monotonic() - start
+    return {"seconds": seconds, "memory": memory("VmHWM") - before}
 
 
 def processes(
     experiment: str, kind: str, count: int, steps: int, threads: int, overrides: list[str]
 ) -> Figures:
-    """Images per second of ranks of one run, or of jobs at once; the cores are divided."""
+    """Images per second of ranks of one run, or of jobs at once; the cores are divided.
+
+    Memory is the largest process's own, imports included, on a GPU the host's.
+    """
     ranks, jobs = (count, 1) if kind == "ranks" else (1, count)
     plain = synthetic(experiment, WARMUP + steps, *overrides, ranks=ranks)
     command = [sys.executable, "-m", "gan_lab.train", f"experiment={experiment}", *QUIET, *plain]
@@ -115,7 +120,9 @@ def processes(
             _, said = process.communicate()
             if process.returncode:
                 raise RunError(f"{count} {kind}: gan_lab.train failed: {said.strip()[-500:]}")
-        return {"images_per_second": sum(rate_of(folder) for folder in folders)}
+        total = sum(rate_of(folder) for folder in folders)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)  # ranks, too, once they are waited for
+    return {"images_per_second": total, "memory": 1024 * children.ru_maxrss}
 
 
 def rate_of(folder: Path) -> float:
