@@ -67,6 +67,8 @@ SETTINGS = {  # the overrides of `train` -> what the message must say
     "penalty.r1.gamma=-1": "gamma=-1.0 must not be negative",
     "penalty.r1.interval=0": "interval=0 must be at least 1",
     "ema.half_life=-5": "ema.half_life=-5",
+    "compile=fast": "compile='fast' is not true or false or one of default, reduce-overhead",
+    "compile=[true]": "compile=[True] is not true or false or one of default",
     "schedule.hold=2": "schedule.hold=2.0 must lie in [0, 1]",
     "n_critic=0": "n_critic=0 must be at least 1",
     "n_critic=two": "n_critic='two' is not a whole number",

@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, Trainer
 
 from gan_lab import RunError, UserError
 from gan_lab.launch import assemble, loggers, runs
+from gan_lab.launch.compiling import compile_players
 from gan_lab.launch.messages import flatten
 from gan_lab.launch.resuming import Start, tidy, where_to_go_on
 from gan_lab.launch.runs import RUN_DIR, is_first_rank
@@ -47,6 +48,7 @@ def fit_locked(run: runs.Run) -> float | None:
     signals, record = Signals(), MetricsCSV()
     callbacks = [signals, record, Crowding(), *assemble.build_callbacks(config)]
     build_trainer(config, run.folder, list(callbacks), logger=False)  # the flags are sound
+    compile_players(module, config)
     data.prepare_data()
     data.setup("fit")
     check_share(config, data)

@@ -110,6 +110,15 @@ def check_devices(flags: dict[str, Any]) -> None:
         )
 
 
+def device_type(accelerator: Any) -> str:
+    """What torch calls the device that Lightning chooses for an `accelerator` on this machine."""
+    if on_gpu({"accelerator": accelerator}):
+        return "cuda"
+    if accelerator == "mps" or (accelerator == "auto" and torch.backends.mps.is_available()):
+        return "mps"
+    return "cpu" if accelerator == "auto" else str(accelerator)
+
+
 def on_gpu(flags: dict[str, Any]) -> bool:
     accelerator = flags.get("accelerator")
     return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())

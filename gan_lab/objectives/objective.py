@@ -118,7 +118,7 @@ class Objective(nn.Module):
         """The generator's terms (scalars)."""
         real_logits = None
         if self.loss.relativistic:
-            real_logits = widened(self.critic(discriminator, labels)(real))
+            real_logits = widened(discriminator(self.augment(real), labels))
         logits, features = self.judge(discriminator, fake, labels)
         terms = {"loss": self.loss.generator(widened(logits), real_logits).mean()}
         for name, head in self.tasks():
@@ -135,7 +135,16 @@ class Objective(nn.Module):
         yield from self.heads.items()
 
     def critic(self, discriminator: nn.Module, labels: Tensor | None) -> Critic:
-        return lambda images: discriminator(self.augment(images), labels)
+        """The discriminator with labels and augmentation bound in, never compiled.
+
+        Compiled code cannot be differentiated twice, which gradient penalties do.
+        """
+
+        def judged(images: Tensor) -> Tensor:
+            with torch.compiler.set_stance("force_eager"):
+                return discriminator(self.augment(images), labels)
+
+        return judged
 
     def judge_both(
         self, discriminator: Any, real: Tensor, fake: Tensor, labels: Tensor | None

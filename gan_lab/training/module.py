@@ -71,6 +71,7 @@ class GAN(LightningModule):
         self.generator_updates = 0
         self.recent: dict[str, Tensor] = {}  # each term's last value: some are not due every step
         self.stopwatch = measures.Stopwatch()
+        self.replays_graphs = False  # CUDA graphs, of compiled networks
 
     def configure_optimizers(self) -> list[Optimizer]:
         optimizers = [self.optimizer_factories[name](p) for name, p in self.players.items()]
@@ -89,6 +90,8 @@ class GAN(LightningModule):
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        if self.replays_graphs:  # what they return lasts until the next step begins
+            torch.compiler.cudagraph_mark_step_begin()
         real, labels = batch
         seed_step(mix(self.seed, self.current_epoch, batch_idx, self.global_rank), real.device)
         generator_moves = (self.discriminator_updates + 1) % self.n_critic == 0

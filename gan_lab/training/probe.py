@@ -92,7 +92,12 @@ class Probe:
         """
         seed_step(mix(SEED, module.images_seen), module.device)
         precision = trainer.strategy.precision_plugin.forward_context()
-        with untouched(module.generator), untouched(module.discriminator), precision:
+        with (
+            untouched(module.generator),
+            untouched(module.discriminator),
+            precision,
+            torch.compiler.set_stance("force_eager"),  # compiled code is of another batch size
+        ):
             fake, labels = self.samples(module)
             measured = self.balance(module, fake, labels)
         diverse, counts = self.diversity(module, labels)

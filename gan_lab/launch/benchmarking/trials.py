@@ -12,6 +12,7 @@ from torch import nn
 
 from gan_lab.data.datamodule import ImageData
 from gan_lab.launch import assemble
+from gan_lab.launch.compiling import compile_players
 from gan_lab.launch.entry import compose_run
 from gan_lab.launch.fit import prepare, quiet_lightning
 from gan_lab.launch.trainer import build_trainer
@@ -110,6 +111,7 @@ def fit(
         if networks is not None:
             module.generator, module.discriminator = networks
             module.generator_ema = average_of(module.generator)
+        compile_players(module, config)
         callbacks = [clock, MetricsCSV(), Crowding(), *assemble.build_callbacks(config)]
         writers = assemble.build_loggers(config, folder, None)
         trainer = build_trainer(config, folder, callbacks, logger=writers)
