@@ -45,6 +45,8 @@ SETTINGS = {  # the overrides of `train` -> what the message must say
     "optimizer.generator.betas=[0.5]": "optimizer.generator.betas=[0.5] is not a list of",
     "optimizer.generator.betas=[0.5,1.5]": "of lr=0.002, betas=[0.5, 1.5]",
     "+optimizer.generator.speed=1": "optimizer.generator.speed=1: torch.optim.Adam has no setting",
+    "optimizer.generator.fused=fast": "optimizer.generator.fused=fast must be true, false, null",
+    "+optimizer.generator.capturable=true trainer.accelerator=cpu": "capturable=true is for steps",
     "data.batch_size=0": "data.batch_size=0 must be a whole number",
     "data.batch_size=many": "data.batch_size",
     "data.batch_size=100000": "data.batch_size=100000",

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, seed_everything
 from torch import nn
 
 from gan_lab import UserError
 from gan_lab.data.datamodule import ImageData
+from gan_lab.launch import hardware
 from gan_lab.launch.refusals import Game, refuse
 from gan_lab.launch.runs import is_first_rank
 from gan_lab.launch.schema import build, conform
@@ -34,7 +35,7 @@ def build_module(config: DictConfig) -> GAN:
     discriminator = build(config.networks.discriminator, "networks.discriminator")
     check_networks(generator, discriminator, config)
     objective = build_objective(config, generator, discriminator)
-    optimizers = build_optimizers(config.optimizer)
+    optimizers = build_optimizers(config.optimizer, config.trainer.accelerator)
     refuse(Game(config, generator, discriminator, objective))
     return GAN(
         generator,
@@ -84,14 +85,17 @@ def taken_by(node: Any, known: dict[str, Any]) -> dict[str, Any]:
     return {key: v for key, v in known.items() if key in parameters and key not in node}
 
 
-def build_optimizers(config: DictConfig) -> dict[str, Any]:
+def build_optimizers(config: DictConfig, accelerator: Any = "auto") -> dict[str, Any]:
     """Both players' optimizer factories, tried on one parameter so that mistakes show at once."""
-    factories = {}
+    factories, device = {}, hardware.device_type(accelerator)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     for player in ("generator", "discriminator"):
         path = f"optimizer.{player}"
         if isinstance(rate := (config[player] or {}).get("lr"), (int, float)) and rate < 0:
             raise UserError(f"{path}.lr={rate} must be 0 (frozen) or more; 1e-4 to 1e-3 is usual")
-        factories[player] = build(config[player], path)
+        if isinstance(settings := plain[player], dict):
+            settings = hardware.optimizer(settings, path, device)
+        factories[player] = build(settings, path)
         try:
             factories[player]([nn.Parameter(torch.zeros(1))])
         except (ValueError, TypeError, RuntimeError) as error:

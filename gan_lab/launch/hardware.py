@@ -11,6 +11,10 @@ from gan_lab.launch import shares
 
 PRECISIONS = ("bf16-mixed", "32-true", "64-true", "bf16", "32", "64", "transformer-engine")
 
+# Where torch's optimizers move all weights by one kernel, and where a graph can capture a step.
+FUSED = ("cpu", "cuda", "mps", "xpu")
+CAPTURABLE = ("cuda", "xpu")
+
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for its parameters
 KEPT, MAPPED = 2**30, 2**28  # bytes
 
@@ -65,6 +69,28 @@ def precision(asked: Any, accelerator: str) -> Any:
     if accelerator == "mps" or (accelerator == "auto" and torch.backends.mps.is_available()):
         return "32-true"
     return "bf16-mixed" if cpu_has_bfloat16() else "32-true"
+
+
+def optimizer(settings: dict[str, Any], path: str, device: str) -> dict[str, Any]:
+    """Settings with `fused: auto` settled: one kernel for all weights where the device has it.
+
+    Raises:
+        UserError: for another word, and for `capturable` where no graph can capture a step.
+    """
+    fused = settings.get("fused")
+    if isinstance(fused, str) and fused != "auto":
+        raise UserError(
+            f"{path}.fused={fused} must be true, false, null (torch's choice) or auto (true where "
+            "the device has such a kernel)"
+        )
+    if settings.get("capturable") is True and device not in CAPTURABLE:
+        raise UserError(
+            f"{path}.capturable=true is for steps that a CUDA graph captures, and this run is on "
+            f"{device}; leave it out"
+        )
+    if fused != "auto":
+        return settings
+    return {**settings, "fused": device in FUSED and not settings.get("foreach")}
 
 
 def cpu_has_bfloat16() -> bool:

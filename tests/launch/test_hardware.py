@@ -1,4 +1,4 @@
-"""What a process is spared: page faults of every step, and a library looked for in vain."""
+"""What a machine can do, and what a process is spared: page faults, a library sought in vain."""
 
 import ctypes
 import os
@@ -8,13 +8,19 @@ import sys
 import pytest
 import torch
 
+from gan_lab import UserError
 from gan_lab.launch import hardware
+from gan_lab.launch.assemble import build_optimizers
+from tests.conftest import tiny_config
 
 NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 FAULTS = """
 import resource
 import torch
+from gan_lab import UserError
 from gan_lab.launch import hardware
+from gan_lab.launch.assemble import build_optimizers
+from tests.conftest import tiny_config
 if {kept}:
     hardware.keep_memory()
 def step():
@@ -52,3 +58,58 @@ def test_nvml_is_asked_only_where_there_is_a_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     hardware.forget_nvml()
     assert (NVML in os.environ) == has_gpu
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "has_gpu", "device"),
+    [
+        ("auto", False, "cpu"),
+        ("cpu", True, "cpu"),
+        ("auto", True, "cuda"),
+        ("gpu", True, "cuda"),
+        ("mps", False, "mps"),
+        ("tpu", False, "tpu"),
+    ],
+)
+def test_the_device_of_an_accelerator(
+    accelerator: str, has_gpu: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert hardware.device_type(accelerator) == device
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "fused"),
+    [
+        ({"fused": "auto"}, "cpu", True),
+        ({"fused": "auto"}, "cuda", True),
+        ({"fused": "auto"}, "tpu", False),
+        ({"fused": "auto", "foreach": True}, "cuda", False),  # torch refuses both at once
+        ({"fused": False}, "cuda", False),
+        ({"fused": True}, "tpu", True),
+        ({"fused": None}, "cpu", None),
+    ],
+)
+def test_one_kernel_for_all_weights(settings: dict, device: str, fused: bool | None) -> None:
+    settled = hardware.optimizer({"lr": 0.1, **settings}, "optimizer.generator", device)
+    assert settled == {"lr": 0.1, **settings, "fused": fused}
+
+
+def test_settings_without_such_a_kernel_are_left_alone() -> None:
+    assert hardware.optimizer({"lr": 0.1}, "optimizer.generator", "cpu") == {"lr": 0.1}
+
+
+def test_graphs_capture_steps_on_a_gpu_alone() -> None:
+    settings = {"capturable": True}
+    assert hardware.optimizer(settings, "optimizer.generator", "cuda") == settings
+    with pytest.raises(UserError, match=r"optimizer\.generator\.capturable=true .* is on cpu"):
+        hardware.optimizer(settings, "optimizer.generator", "cpu")
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("asked", ["auto", "false"])
+def test_what_is_asked_for_reaches_torch(name: str, asked: str) -> None:
+    overrides = [f"optimizer={name}", f"optimizer.generator.fused={asked}"]
+    built = build_optimizers(tiny_config(*overrides).optimizer, "cpu")["generator"]
+    assert built([torch.nn.Parameter(torch.ones(1))]).defaults["fused"] is (asked == "auto")
