@@ -69,6 +69,7 @@ SETTINGS = {  # the overrides of `train` -> what the message must say
     "penalty.r1.gamma=-1": "gamma=-1.0 must not be negative",
     "penalty.r1.interval=0": "interval=0 must be at least 1",
     "ema.half_life=-5": "ema.half_life=-5",
+    "memory_format=channels_first": "is not one of auto, channels_last, contiguous",
     "compile=fast": "compile='fast' is not true or false or one of default, reduce-overhead",
     "compile=[true]": "compile=[True] is not true or false or one of default",
     "schedule.hold=2": "schedule.hold=2.0 must lie in [0, 1]",

@@ -1,8 +1,9 @@
 """From a composed config to objects: data, networks, objective, module, callbacks, trainer."""
 
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -37,7 +38,7 @@ def build_module(config: DictConfig) -> GAN:
     objective = build_objective(config, generator, discriminator)
     optimizers = build_optimizers(config.optimizer, config.trainer.accelerator)
     refuse(Game(config, generator, discriminator, objective))
-    return GAN(
+    module = GAN(
         generator,
         discriminator,
         objective,
@@ -47,7 +48,19 @@ def build_module(config: DictConfig) -> GAN:
         n_critic=conform(config.n_critic, int, "n_critic"),
         clip={k: conform(v, float | None, f"clip.{k}") for k, v in (config.clip or {}).items()},
         seed=config.seed,
-    ).to(memory_format=torch.channels_last)
+    )
+    return arranged(module, config.get("memory_format", "auto"))
+
+
+def arranged(module: GAN, asked: Any) -> GAN:
+    """Weights and maps in the memory format asked for; convolutions like their channels last."""
+    asked = conform(asked, Literal["auto", "channels_last", "contiguous"], "memory_format")
+    chosen = torch.contiguous_format if asked == "contiguous" else torch.channels_last
+    parts: Iterable[Any] = module.modules()
+    for part in parts:
+        if hasattr(part, "memory_format"):
+            part.memory_format = chosen
+    return module.to(memory_format=chosen)
 
 
 def build_objective(

@@ -76,6 +76,8 @@ class Generator(nn.Module):
         code: `categorical` and `continuous` of a `Code` among the latents, or None.
     """
 
+    memory_format = torch.channels_last  # of what goes into the layers
+
     def __init__(
         self,
         latent_dim: int,
@@ -110,7 +112,7 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         weights = self.weigh(self.inputs(latents, labels))  # [N, Z] -> [N, C0]
         start = weights[:, :, None, None] * self.basis.to(weights.dtype)  # [N, C0, base, base]
-        return self.layers(start.contiguous(memory_format=torch.channels_last))
+        return self.layers(start.contiguous(memory_format=self.memory_format))
 
 
 class Discriminator(nn.Module):

@@ -120,6 +120,8 @@ class Generator(nn.Module):
         code: `categorical` and `continuous` of a `Code` among the latents, or None.
     """
 
+    memory_format = torch.channels_last  # of what goes into the layers
+
     def __init__(
         self,
         latent_dim: int,
@@ -151,7 +153,7 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         inputs = self.inputs(latents, labels)
         start = self.project(inputs).unflatten(1, self.start)  # [N, Z] -> [N, C0, base, base]
-        return self.layers(start.contiguous(memory_format=torch.channels_last), labels)
+        return self.layers(start.contiguous(memory_format=self.memory_format), labels)
 
 
 class Discriminator(nn.Module):

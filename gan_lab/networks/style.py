@@ -121,6 +121,8 @@ class Generator(nn.Module):
 class Synthesis(nn.Module):
     """Styles [N, W], or one for each layer [N, num_layers, W], to images [N, C, H, W]."""
 
+    memory_format = torch.channels_last  # of what goes into the layers
+
     def __init__(
         self, image_shape: Sequence[int], width: int, max_width: int, style_dim: int
     ) -> None:
@@ -144,7 +146,7 @@ class Synthesis(nn.Module):
     def forward(self, w: Tensor) -> Tensor:
         styles = w.unbind(1) if w.ndim == 3 else (w,) * self.num_layers
         constant = self.constant.expand(len(w), -1, -1, -1)
-        x = self.layers[0](constant.contiguous(memory_format=torch.channels_last), styles[0])
+        x = self.layers[0](constant.contiguous(memory_format=self.memory_format), styles[0])
         image = self.pixels[0](x, styles[0])
         for stage in range(1, len(self.pixels)):
             x = self.layers[2 * stage - 1](x, styles[2 * stage - 1])

@@ -41,6 +41,8 @@ class GAN(LightningModule):
         seed: all random numbers of a step are a function of (seed, epoch, batch, rank).
     """
 
+    memory_format = torch.channels_last  # of weights and images
+
     def __init__(
         self,
         generator: nn.Module,
@@ -92,7 +94,7 @@ class GAN(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         if self.replays_graphs:  # what they return lasts until the next step begins
             torch.compiler.cudagraph_mark_step_begin()
-        real, labels = batch
+        real, labels = self.arranged(batch[0]), batch[1]
         seed_step(mix(self.seed, self.current_epoch, batch_idx, self.global_rank), real.device)
         generator_moves = (self.discriminator_updates + 1) % self.n_critic == 0
         self.apply_schedule()
@@ -107,6 +109,12 @@ class GAN(LightningModule):
         self.count(len(real), generator_moves)
         if self.is_logging:
             measures.publish(self, measured | self.recent)
+
+    def arranged(self, images: Tensor) -> Tensor:
+        """Images as the weights lie in memory; they come channels last (and points as points)."""
+        if self.memory_format == torch.channels_last:
+            return images
+        return images.clone(memory_format=self.memory_format)
 
     def code_of(self, latents: Tensor) -> Any:
         """What a head is to recover of the latents; None without a code."""

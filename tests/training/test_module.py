@@ -215,3 +215,48 @@ def test_the_head_moves_with_the_discriminator(tmp_path: Path) -> None:
 def test_weights_stay_within_the_clip(tmp_path: Path) -> None:
     module = fit(tmp_path, "objective=wasserstein", "penalty=weight_clipping")
     assert max(p.abs().max().item() for p in module.discriminator.parameters()) <= 0.01
+
+
+class Layouts(Callback):
+    """Of every map with several channels that a convolution reads or makes, and of its weight."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, bool]] = set()
+
+    def on_train_start(self, trainer, module) -> None:
+        for layer in (*module.generator.modules(), *module.discriminator.modules()):
+            if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+                layer.register_forward_hook(self.note)
+
+    def note(self, layer, inputs, output) -> None:
+        for what, tensor in (("input", inputs[0]), ("output", output), ("weight", layer.weight)):
+            if min(tensor.shape[1:]) > 1:  # with one channel both formats are the same
+                last = tensor.is_contiguous(memory_format=torch.channels_last)
+                assert last != tensor.is_contiguous()
+                self.seen.add((what, last))
+
+
+@pytest.mark.parametrize("networks", ["dcgan", "resnet", "r3gan"])
+@pytest.mark.parametrize("asked", ["auto", "channels_last", "contiguous"])
+def test_the_memory_format_is_that_asked_for(networks: str, asked: str, tmp_path: Path) -> None:
+    layouts = Layouts()
+    short = ["trainer.limit_train_batches=1", f"memory_format={asked}", "data.channels=3"]
+    module = fit(tmp_path, *short, callbacks=[layouts], networks=networks)
+    last = asked != "contiguous"
+    assert layouts.seen == {(what, last) for what in ("input", "output", "weight")}
+    image = module.sample(torch.randn(2, module.generator.latent_dim))
+    assert image.is_contiguous(memory_format=torch.channels_last) == last
+
+
+def test_the_memory_format_changes_no_number_by_much(tmp_path: Path) -> None:
+    rows: dict[str, list[float]] = {"channels_last": [], "contiguous": []}
+
+    class Record(Callback):
+        def on_metrics(self, trainer, module, metrics) -> None:
+            rows[asked].append(metrics["discriminator/loss"])
+
+    for asked in rows:
+        every = ["trainer.log_every_n_steps=1", f"memory_format={asked}"]
+        fit(tmp_path, *every, callbacks=[Record()])
+    assert len(rows["contiguous"]) == 8
+    assert rows["contiguous"] == pytest.approx(rows["channels_last"], rel=1e-3)

@@ -111,6 +111,7 @@ class HandLoop:
         due = self.due() if due is None else due
         generator, discriminator = self.module.generator, self.module.discriminator
         real, labels = next(self.batches)
+        real = self.module.arranged(real)
         mark("batch")
         with self.autocast():
             latent_dim = cast(int, generator.latent_dim)
