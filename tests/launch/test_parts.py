@@ -85,8 +85,8 @@ def test_budgets() -> None:
 def test_a_missing_launcher_names_what_installs_it() -> None:
     error = MissingConfigException("", "hydra/launcher/joblib", ["basic"])
     assert messages.explain(error, CONF) == (
-        "hydra/launcher=joblib is not an option; use one of: basic, or pip install "
-        "'gan_lab[sweeps]'"
+        "hydra/launcher=joblib is not an option; use one of: basic, or python -m pip "
+        "install 'gan_lab[sweeps]'"
     )
 
 
