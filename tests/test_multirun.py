@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lab.launch import launchers, multirun, sweeps
+from gan_lab.launch import entry, launchers, multirun, runs, shares, sweeps
 from gan_lab.launch.entry import CONF, compose_run, compose_training, guarded
 from gan_lab.launch.jobs import Job, last_error
 from gan_lab.launch.lock import Lock
@@ -63,11 +63,24 @@ def sweep(trainer: Trainer, tmp_path: Path, monkeypatch) -> Callable[..., int]:
 
     def run(*overrides: str) -> int:
         given = ["-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", "data=fake", *overrides]
-        monkeypatch.setattr(sys, "argv", ["gan-train", *given])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-        return guarded("train", trainer, given)
+        return run_program(monkeypatch, trainer, *given)
 
     return run
+
+
+def run_program(monkeypatch: pytest.MonkeyPatch, task: Any, *given: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["gan-train", *given])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    return guarded("train", task, list(given))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder of configs outside conf/."""
+    mine = tmp_path / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# @package _global_\nname: mine\ndefaults: [wgan_mnist, _self_]\n")
+    return mine.parents[1]
 
 
 def test_only_what_is_missing_is_run(sweep, trainer: Trainer, capsys) -> None:
@@ -81,12 +94,74 @@ def test_only_what_is_missing_is_run(sweep, trainer: Trainer, capsys) -> None:
     assert "[3/3] generator.lr_2e-3: finished, FID 20" in out
 
 
-def test_configs_may_lie_elsewhere(sweep, trainer: Trainer, tmp_path: Path) -> None:
-    mine = tmp_path / "conf" / "experiment" / "mine.yaml"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("# @package _global_\nname: mine\ndefaults: [wgan_mnist, _self_]\n")
-    assert sweep(f"hydra.searchpath=['file://{mine.parents[1]}']", "experiment=mine", RATES) == 0
-    assert trainer.jobs == NAMES
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["hydra.searchpath=['file://{}']", "--config-dir={}"])
+def test_configs_may_lie_elsewhere(flag: str, sweep, trainer: Trainer, elsewhere: Path) -> None:
+    given = ["experiment=mine", "seed=0,1", flag.format(elsewhere)]
+    for epochs, jobs in ((1, ["seed_0", "seed_1"]), (1, []), (2, ["seed_0", "seed_1"])):
+        assert sweep(f"trainer.max_epochs={epochs}", *given) == 0
+        assert trainer.jobs == jobs
+
+
+@pytest.mark.parametrize("flag", ["hydra.searchpath=['file://{}']", "--config-dir={}"])
+def test_a_launchers_process_finds_them_too(flag, elsewhere: Path, tmp_path, monkeypatch) -> None:
+    """It knows what goes with the job, and nothing of the command."""
+    given = ["experiment=mine", "data=fake", "seed=0"]
+    arguments = ["-m", *given, flag.format(elsewhere)]
+    made = in_another_process(prepared(monkeypatch, *arguments))
+    assert made.places == [f"hydra.searchpath=['file://{elsewhere}']"]
+    job = tmp_path / "job"
+    begin(job, given)
+    assert not made.grows(job, given)
+    assert made.grows(job, [*given, "trainer.max_epochs=99"])
+    asked: list[list[str]] = []
+
+    def follow(job: Job) -> int:
+        asked.append(job.overrides)
+        return 0
+
+    monkeypatch.setattr(multirun, "follow", follow)
+    launcher = OmegaConf.create({"launcher": {"_target_": "x.SlurmLauncher"}})
+    monkeypatch.setattr(multirun.HydraConfig, "get", lambda: launcher)
+    made.apart(OmegaConf.create({"trainer": {"devices": 1}}), job, given, False)
+    assert asked == [[*given, *made.places]]
+
+
+def prepared(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Multirun:
+    """What the jobs of a command are told."""
+    monkeypatch.setattr(sys, "argv", ["gan-train", *arguments])
+    token = entry._config_dir.set(sweeps.config_dir(list(arguments)))
+    try:
+        return entry.prepare_multirun("train", list(arguments), [])
+    finally:
+        entry._config_dir.reset(token)
+
+
+def in_another_process(made: Multirun) -> Multirun:
+    again: Multirun = pickle.loads(pickle.dumps(made))
+    return again
+
+
+def begin(job: Path, command: list[str]) -> None:
+    """Leave what a training leaves once it has begun."""
+    job.mkdir()
+    for name, content in (("config", {}), ("overrides", {"command": command, "resumed": []})):
+        (job / f"{name}.yaml").write_text(json.dumps(content))
+
+
+def test_what_goes_on_is_composed_with_the_places_it_is_told(tmp_path: Path) -> None:
+    begin(tmp_path / "job", ["experiment=mine"])
+    asked: list[list[str]] = []
+
+    def compose(overrides: list[str]) -> DictConfig:
+        asked.append(overrides)
+        return OmegaConf.create({"trainer": {"max_epochs": len(overrides), "max_time": None}})
+
+    place = "hydra.searchpath=['file:///there']"
+    given = ["resume=here", "trainer.max_epochs=3", place]
+    run = runs.resumed_run(tmp_path / "job", given, compose)
+    assert asked == [[place, "experiment=mine"], [place, "experiment=mine", given[1]]]
+    assert run.history["command"] == ["experiment=mine", given[1]]
 
 
 @pytest.mark.slow
@@ -101,10 +176,7 @@ def test_configs_may_lie_elsewhere(sweep, trainer: Trainer, tmp_path: Path) -> N
 )
 def test_a_sweep_has_one_folder(given, name, trainer, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    arguments = [*given, "data=fake", "-m"]
-    monkeypatch.setattr(sys, "argv", ["gan-train", *arguments])
-    assert guarded("train", trainer, arguments) == 0
+    assert run_program(monkeypatch, trainer, *given, "data=fake", "-m") == 0
     (folder,) = (tmp_path / "runs" / name).iterdir()
     assert list((tmp_path / "runs").iterdir()) == [folder.parent]
     key, _, values = next(text for text in given if "," in text).partition("=")
@@ -436,6 +508,24 @@ def test_several_jobs_at_once(launcher: list[str], tmp_path: Path) -> None:
         reason = last_error(tmp_path / "generator.lr_-1" / "train.log")
         assert "optimizer.generator.lr=-1 must be 0 (frozen) or more" in reason
     assert set(table_of(tmp_path)) == {"generator.lr_1e-4", "generator.lr_4e-4"}
+
+
+@pytest.mark.slow
+def test_several_jobs_at_once_of_configs_elsewhere(elsewhere: Path, tmp_path: Path) -> None:
+    """Their processes have not seen the flag: they begin, are left alone, and go on."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="gan_lab[sweeps]")
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    given = ["experiment=mine", "seed=0,1", *launcher, *tiny()]
+    for epochs, before in ((1, False), (1, True), (2, False)):
+        told = [*given, f"trainer.max_epochs={epochs}", f"--config-dir={elsewhere}"]
+        command = sweeping(tmp_path / "sweep", *told)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(": finished before" if before else ": finished") == 2
+        for seed in (0, 1):
+            job = tmp_path / "sweep" / f"seed_{seed}"
+            assert json.loads((job / "result.json").read_text())["status"] == "finished"
+            assert (job / "train.log").read_text().count("run: ") == epochs
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gan_lab import RunError, UserError
-from gan_lab.launch import messages, plugins, sweeps, trust
+from gan_lab.launch import messages, plugins, runs, sweeps, trust
 from gan_lab.launch.echo import Echo
 from gan_lab.launch.multirun import Multirun
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
@@ -154,7 +154,8 @@ def prepare_multirun(name: str, arguments: list[str], vouched: list[str]) -> Mul
     folder = sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
     sys.argv[1:] = sweeps.settle(sys.argv[1:], folder)
     GlobalHydra.instance().clear()
-    further = tuple(a.lstrip("+") for a in (*vouched, *search_path()))
+    places = runs.search_paths(arguments) or search_path()
+    further = tuple(a.lstrip("+") for a in (*vouched, *places))
     total = sweeps.count_jobs(arguments)
     return Multirun(total, further, compose_training, CONF, Machine.find())
 

@@ -36,7 +36,7 @@ class Multirun:
 
     Args:
         total: number of jobs, where that is known beforehand.
-        further: overrides that a process of its own needs besides the job's.
+        further: what a process of its own is told besides the job's overrides.
         compose: overrides of `train` -> their config.
         conf: where the configs are.
         machine: what those that are trained at once divide.
@@ -47,6 +47,11 @@ class Multirun:
     compose: Callable[[list[str]], DictConfig]
     conf: Path
     machine: shares.Machine
+
+    @property
+    def places(self) -> list[str]:
+        """Where further configs lie, which another process does not know by itself."""
+        return runs.search_paths(self.further)
 
     def run(self, task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> Any:
         """Run one job and say in a line how it went.
@@ -88,7 +93,8 @@ class Multirun:
         started = time.monotonic()
         ranks, jobs = self.divide(config)
         if jobs is None and ranks <= 1:
-            value = here(task, config, folder, overrides, begun)
+            again = [f"resume={folder}", *runs.budget_in(overrides), *self.places]
+            value = here(task, config, folder, overrides, again if begun else None)
         else:
             value = self.apart(config, folder, overrides, grows)
         seconds = f"{time.monotonic() - started:.0f} s"
@@ -102,8 +108,8 @@ class Multirun:
         """
         try:
             config, history = runs.read_run(folder)
-            command = history["command"]
-            return runs.extend_budget(config, self.compose(command), self.compose(overrides))
+            before = self.compose([*self.places, *history["command"]])
+            return runs.extend_budget(config, before, self.compose([*self.places, *overrides]))
         except UserError as error:
             raise UserError(
                 f"{folder} holds another run; choose another hydra.sweep.dir, or remove it: {error}"
@@ -143,12 +149,14 @@ def call(task: Task, config: DictConfig, folder: Path, overrides: list[str]) -> 
     return value, f"done, {time.monotonic() - started:.0f} s"
 
 
-def here(task: Task, config: DictConfig, folder: Path, overrides: list[str], begun: bool) -> Any:
-    """Train in this process."""
-    if begun:
+def here(
+    task: Task, config: DictConfig, folder: Path, overrides: list[str], again: list[str] | None
+) -> Any:
+    """Train in this process; `again` are the overrides that go on with what has begun."""
+    if again is not None:
         config = deepcopy(config)
         OmegaConf.update(config, "resume", str(folder))
-        overrides = [f"resume={folder}", *runs.budget_in(overrides)]
+        overrides = again
     return task(config, folder, overrides)
 
 

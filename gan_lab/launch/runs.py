@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
@@ -106,14 +106,21 @@ def resumed_run(
     require_run(folder, "resume")
     config, history = read_run(folder)
     given = [text for text in overrides if not text.startswith(("resume=", "hydra."))]
+    places = search_paths(overrides)
     extended = False
     if given:
-        before, after = compose(history["command"]), compose(history["command"] + given)
+        command = [*places, *history["command"]]
+        before, after = compose(command), compose(command + given)
         extended = extend_budget(config, before, after)
     if extended:
         history["resumed"].append(given)
         history["command"] += given
     return Run(folder, config, history, True, extended)
+
+
+def search_paths(overrides: Iterable[str]) -> list[str]:
+    """Those that say where further configs lie; of several Hydra takes the first."""
+    return [text for text in overrides if text.lstrip("+").startswith("hydra.searchpath=")]
 
 
 def read_run(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
