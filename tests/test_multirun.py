@@ -112,8 +112,8 @@ def test_a_launchers_process_finds_them_too(flag, elsewhere: Path, tmp_path, mon
     assert made.places == [f"hydra.searchpath=['file://{elsewhere}']"]
     job = tmp_path / "job"
     begin(job, given)
-    assert not made.grows(job, given)
-    assert made.grows(job, [*given, "trainer.max_epochs=99"])
+    assert made.growth(job, given) == []
+    assert made.growth(job, [*given, "trainer.max_epochs=99"]) == ["trainer.max_epochs=99"]
     asked: list[list[str]] = []
 
     def follow(job: Job) -> int:
@@ -123,7 +123,7 @@ def test_a_launchers_process_finds_them_too(flag, elsewhere: Path, tmp_path, mon
     monkeypatch.setattr(multirun, "follow", follow)
     launcher = OmegaConf.create({"launcher": {"_target_": "x.SlurmLauncher"}})
     monkeypatch.setattr(multirun.HydraConfig, "get", lambda: launcher)
-    made.apart(OmegaConf.create({"trainer": {"devices": 1}}), job, given, False)
+    made.apart(OmegaConf.create({"trainer": {"devices": 1}}), job, given, [])
     assert asked == [[*given, *made.places]]
 
 
@@ -257,6 +257,21 @@ def test_a_larger_budget_lets_finished_jobs_go_on(sweep, trainer: Trainer) -> No
     assert [overrides[1:] for _, overrides in trainer.asked] == [["trainer.max_epochs=3"]] * 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "grown"),
+    [
+        ("trainer.max_epochs=2", ["trainer.max_epochs=10"]),
+        ("trainer.max_time=00:00:01:00", ["trainer.max_epochs=10", "trainer.max_time=null"]),
+    ],
+)
+def test_a_budget_grows_where_its_bound_is_left_out(before, grown, sweep, trainer: Trainer) -> None:
+    assert sweep("seed=0,1", before) == 0
+    trainer.asked.clear()
+    assert sweep("seed=0,1") == 0
+    assert [overrides[1:] for _, overrides in trainer.asked] == [grown] * 2
+
+
 def test_other_settings_are_refused(sweep, trainer: Trainer, tmp_path, status_and_message) -> None:
     assert sweep(RATES) == 0
     trainer.asked.clear()
@@ -295,9 +310,10 @@ def test_a_diverged_job_is_not_run_again(sweep, trainer: Trainer, tmp_path, caps
     assert sweep(RATES) == 0
     trainer.asked.clear()
     (tmp_path / "sweep" / NAMES[0] / "result.json").write_text('{"status": "diverged"}')
-    assert sweep(RATES) == 1
-    assert trainer.jobs == []
-    assert "failed: it diverged before; remove" in capsys.readouterr().err
+    for given, again in (([], []), (["trainer.max_epochs=99"], NAMES[1:])):
+        assert sweep(RATES, *given) == 1
+        assert trainer.jobs == again
+        assert "failed: it diverged before; remove" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -350,10 +366,12 @@ def test_a_larger_budget_reaches_a_process_of_its_own(sweep, tmp_path: Path, mon
         return [sys.executable, "-c", LEAVE, str(job.folder), *job.overrides]
 
     monkeypatch.setattr(Job, "command", leave)
-    log = tmp_path / "sweep" / "seed_0" / "train.log"
-    for epochs, times in ((2, 1), (2, 1), (3, 2)):
-        assert sweep("seed=0,1", *RANKS, f"trainer.max_epochs={epochs}") == 0
-        assert log.read_text() == "trained\n" * times
+    job = tmp_path / "sweep" / "seed_0"
+    for epochs, times, told in ((2, 1, 2), (2, 1, 2), (3, 2, 3), (None, 3, 10), (None, 3, 10)):
+        given = [] if epochs is None else [f"trainer.max_epochs={epochs}"]
+        assert sweep("seed=0,1", *RANKS, *given) == 0
+        assert (job / "train.log").read_text() == "trained\n" * times
+        assert runs.budget_in(runs.read_run(job)[1]["command"]) == [f"trainer.max_epochs={told}"]
 
 
 def test_a_machine_is_shared() -> None:
@@ -434,7 +452,7 @@ def test_jobs_get_what_their_pool_hides(total: int, environments, tmp_path, monk
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # as submitit does
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as loky does
     list_gpus.cache_clear()
-    pickle.loads(pickle.dumps(made)).apart(job, tmp_path / "job", [], False)
+    in_another_process(made).apart(job, tmp_path / "job", [], [])
     (given,) = environments
     assert given["CUDA_VISIBLE_DEVICES"] == ("2" if total == 2 else "2,3")
     assert given["OMP_NUM_THREADS"] == ("4" if total == 2 else "8")

@@ -55,7 +55,8 @@ class Job:
         if lock.holder(self.folder) is not None:
             return None
         status = read_result(self.folder).get("status")
-        if status in FINAL and not self.extends:
+        goes_on = status == "finished" and self.extends
+        if status in FINAL and not goes_on:
             return FINAL[status]
         if self.asked_to_stop:
             return TERMINATED

@@ -83,25 +83,26 @@ class Multirun:
         """Train, or go on, or leave what is finished."""
         wait_for_others(folder)
         begun = has_begun(folder)
-        grows = begun and self.grows(folder, overrides)
-        if begun and not grows:
-            result = runs.read_result(folder)
-            if result.get("status") == "finished":
-                return result.get("metric"), ", ".join(["finished before", *score(result)])
-            if result.get("status") == "diverged":
-                raise RunError(f"it diverged before; remove {folder} to train it again")
+        budget = self.growth(folder, overrides) if begun else []
+        result = runs.read_result(folder) if begun else {}
+        if result.get("status") == "finished" and not budget:
+            return result.get("metric"), ", ".join(["finished before", *score(result)])
+        if result.get("status") == "diverged":
+            raise RunError(f"it diverged before; remove {folder} to train it again")
         started = time.monotonic()
         ranks, jobs = self.divide(config)
         if jobs is None and ranks <= 1:
-            again = [f"resume={folder}", *runs.budget_in(overrides), *self.places]
-            value = here(task, config, folder, overrides, again if begun else None)
+            again = [f"resume={folder}", *budget, *self.places] if begun else None
+            value = here(task, config, folder, overrides, again)
         else:
-            value = self.apart(config, folder, overrides, grows)
+            value = self.apart(config, folder, overrides, budget)
         seconds = f"{time.monotonic() - started:.0f} s"
         return value, ", ".join(["finished", *score(runs.read_result(folder)), seconds])
 
-    def grows(self, folder: Path, overrides: list[str]) -> bool:
-        """Whether the run in the folder is given a larger budget.
+    def growth(self, folder: Path, overrides: list[str]) -> list[str]:
+        """The larger budget that the run in the folder is given; empty for the one it has.
+
+        What is composed decides: an override that is left out can make it larger, too.
 
         Raises:
             UserError: where it was made with other settings.
@@ -109,11 +110,13 @@ class Multirun:
         try:
             config, history = runs.read_run(folder)
             before = self.compose([*self.places, *history["command"]])
-            return runs.extend_budget(config, before, self.compose([*self.places, *overrides]))
+            after = self.compose([*self.places, *overrides])
+            runs.extend_budget(config, before, after)
         except UserError as error:
             raise UserError(
                 f"{folder} holds another run; choose another hydra.sweep.dir, or remove it: {error}"
             ) from error
+        return runs.new_budget(before, after)
 
     def divide(self, config: DictConfig) -> tuple[int, int | None]:
         """The processes of this job, and the jobs at a time (see `launchers.at_once`)."""
@@ -121,10 +124,12 @@ class Multirun:
         ranks = launchers.ranks(launcher, config.trainer)
         return ranks, launchers.at_once(launcher, self.machine, ranks)
 
-    def apart(self, config: DictConfig, folder: Path, overrides: list[str], grows: bool) -> Any:
+    def apart(
+        self, config: DictConfig, folder: Path, overrides: list[str], budget: list[str]
+    ) -> Any:
         """Train in a process of its own, on its share of the machine.
 
-        What has ended goes on where its budget `grows`.
+        What has finished goes on where there is a larger `budget`.
 
         Raises:
             UserError, RunError: what that process says.
@@ -132,8 +137,11 @@ class Multirun:
         ranks, jobs = self.divide(config)
         jobs = min(jobs or 0, self.total or sys.maxsize)
         places = folder.parent / ".places"
+        if budget:
+            before = runs.budget_in(overrides)
+            overrides = [*(o for o in overrides if o not in before), *budget]
         with shares.shared(places, jobs, ranks, self.machine) as environment:
-            job = Job(folder, [*overrides, *self.further], environment, extends=grows)
+            job = Job(folder, [*overrides, *self.further], environment, extends=bool(budget))
             status = follow(job)
         if status == 0:
             return runs.read_result(folder).get("metric")

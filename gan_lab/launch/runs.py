@@ -168,6 +168,13 @@ def budget_in(overrides: list[str]) -> list[str]:
     return [text for text in overrides if text.lstrip("+").partition("=")[0] in BUDGET]
 
 
+def new_budget(before: DictConfig, after: DictConfig) -> list[str]:
+    """What of the budget differs, as overrides that make it the later one's."""
+    old, new = ({key: OmegaConf.select(c, key) for key in BUDGET} for c in (before, after))
+    changed = {key: new[key] for key in BUDGET if new[key] != old[key]}
+    return [f"{key}={'null' if value is None else value}" for key, value in changed.items()]
+
+
 def size(budget: Any) -> float:
     """Epochs or seconds; infinite where there is no such bound."""
     if budget is None:

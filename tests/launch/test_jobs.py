@@ -103,12 +103,18 @@ def test_what_is_over_is_not_run_again(status: str, exit_status: int, tmp_path: 
     assert made.process is None
 
 
-@pytest.mark.parametrize("status", ["finished", "diverged"])
-def test_what_is_over_goes_on_with_a_larger_budget(status: str, tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text(f'{{"status": "{status}"}}')
+def test_what_is_finished_goes_on_with_a_larger_budget(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"status": "finished"}')
     made = Script(tmp_path, [], {}, extends=True)
     made.script = "raise SystemExit(7)"
     assert end_of(made) == 7
+
+
+def test_what_diverged_does_not_go_on_with_a_larger_budget(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"status": "diverged"}')
+    made = Script(tmp_path, [], {}, extends=True)
+    assert made.poll() == 1
+    assert made.process is None
 
 
 def test_it_waits_for_a_training_without_its_starter(tmp_path: Path) -> None:
