@@ -165,6 +165,23 @@ def test_what_goes_on_is_composed_with_the_places_it_is_told(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("flag", [["--config-name", "mine"], ["-cn=mine"]], ids=str)
+def test_a_config_of_the_users_own_names_the_folder(flag, trainer, tmp_path, monkeypatch) -> None:
+    own = tmp_path / "conf" / "mine.yaml"
+    own.parent.mkdir()
+    own.write_text("defaults: [train, _self_]\nname: own\nfurther: 3\n")
+    monkeypatch.chdir(tmp_path)
+    given = ["-m", "--config-dir", "conf", *flag, "data=fake", "further=1,2"]
+    assert run_program(monkeypatch, trainer, *given) == 0
+    assert trainer.jobs == ["further_1", "further_2"]
+    (folder,) = (tmp_path / "runs" / "own").iterdir()
+    assert sorted(path.name for path in folder.glob("further_*")) == ["further_1", "further_2"]
+    alone = [f"hydra.run.dir={tmp_path / 'alone'}", "data=fake", "further=2"]
+    assert run_program(monkeypatch, trainer, *alone, *prepared(monkeypatch, *given).further) == 0
+    assert OmegaConf.load(tmp_path / "alone" / "config.yaml").further == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "name"),
     [

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,13 +152,17 @@ def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
 def prepare_multirun(name: str, arguments: list[str], vouched: list[str]) -> Multirun:
     """Refuse a multirun that no job could do; else what its jobs are told, and Hydra beside."""
     name_jobs_by(sweeps.swept_keys(arguments))
-    folder = sweeps.check(name, arguments, lambda overrides: compose_run(name, overrides))
-    sys.argv[1:] = sweeps.settle(sys.argv[1:], folder)
+    further = [a.lstrip("+") for a in (*vouched, *(runs.search_paths(arguments) or search_path()))]
+    if (chosen := sweeps.config_name(arguments)) is None:
+        folder = sweeps.check(arguments, partial(compose_run, name))
+        sys.argv[1:] = sweeps.settle(sys.argv[1:], folder)
+    else:  # whose folder Hydra alone can tell: no search path leads to a primary config
+        more = _config_dir.get()
+        further += [f"--config-dir={Path(more).absolute()}"] if more else []
+        further += [f"--config-name={chosen}"]
     GlobalHydra.instance().clear()
-    places = runs.search_paths(arguments) or search_path()
-    further = tuple(a.lstrip("+") for a in (*vouched, *places))
     total = sweeps.count_jobs(arguments)
-    return Multirun(total, further, compose_training, CONF, Machine.find())
+    return Multirun(total, tuple(further), compose_training, CONF, Machine.find())
 
 
 def compose_training(overrides: list[str]) -> DictConfig:

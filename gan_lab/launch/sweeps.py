@@ -37,11 +37,20 @@ def places_of_overrides(arguments: list[str]) -> list[int]:
 
 def config_dir(arguments: list[str]) -> str | None:
     """The folder of further configs that Hydra's flag names."""
+    return value_of(arguments, "--config-dir", "-cd")
+
+
+def config_name(arguments: list[str]) -> str | None:
+    """The config that is composed in the place of the program's own."""
+    return value_of(arguments, "--config-name", "-cn")
+
+
+def value_of(arguments: list[str], *flags: str) -> str | None:
+    """What one of Hydra's flags is given, in the same argument or in the next."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        if argument in ("--config-dir", "-cd"):
-            return following
-        if argument.startswith("--config-dir="):
-            return argument.partition("=")[2]
+        flag, equals, value = argument.partition("=")
+        if flag in flags:
+            return value if equals else following
     return None
 
 
@@ -63,7 +72,7 @@ def count_jobs(arguments: list[str]) -> int | None:
     return math.prod(sizes.values())
 
 
-def check(name: str, arguments: list[str], compose: Callable[[list[str]], Any]) -> Path:
+def check(arguments: list[str], compose: Callable[[list[str]], Any]) -> Path:
     """Refuse a multirun none of whose jobs could be composed, with the message of the first.
 
     Returns its folder: the one that the values which do not vary name.
