@@ -400,8 +400,16 @@ def test_a_machine_is_shared() -> None:
     }
     two = machine.share(1, jobs=2, ranks=2)
     assert (two["CUDA_VISIBLE_DEVICES"], two["OMP_NUM_THREADS"]) == ("7,3", "2")
-    alone = machine.share(0, jobs=1)
-    assert (alone["CUDA_VISIBLE_DEVICES"], alone["OMP_NUM_THREADS"]) == ("3,5,7", "8")
+
+
+def test_who_trains_alone_has_what_the_user_set() -> None:
+    machine = Machine(cores=8, gpus=("3", "5", "7"), threads={"MKL_NUM_THREADS": "12"})
+    for ranks in (1, 2):
+        assert machine.share(0, jobs=1, ranks=ranks) == {
+            "CUDA_VISIBLE_DEVICES": "3,5,7",
+            "OMP_NUM_THREADS": None,  # whatever a launcher's pool has set
+            "MKL_NUM_THREADS": "12",
+        }
 
 
 @pytest.mark.parametrize(
@@ -448,9 +456,9 @@ def test_ranks_of_a_job(devices: Any, ranks: int) -> None:
 
 
 @pytest.fixture
-def environments(monkeypatch) -> list[dict[str, str]]:
+def environments(monkeypatch) -> list[shares.Environment]:
     """What jobs of a process of their own are given, instead of their trainings."""
-    given: list[dict[str, str]] = []
+    given: list[shares.Environment] = []
 
     def follow(job: Job) -> int:
         given.append(job.environment)
@@ -472,7 +480,7 @@ def test_jobs_get_what_their_pool_hides(total: int, environments, tmp_path, monk
     in_another_process(made).apart(job, tmp_path / "job", [], [])
     (given,) = environments
     assert given["CUDA_VISIBLE_DEVICES"] == ("2" if total == 2 else "2,3")
-    assert given["OMP_NUM_THREADS"] == ("4" if total == 2 else "8")
+    assert given["OMP_NUM_THREADS"] == ("4" if total == 2 else None)
     list_gpus.cache_clear()
 
 

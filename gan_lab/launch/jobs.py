@@ -27,7 +27,7 @@ class Job:
     Args:
         folder: the run folder.
         overrides: of a new run.
-        environment: beside that of this process.
+        environment: beside that of this process; None takes a variable away.
         extends: the overrides give it a larger budget, so that it goes on from its end, too.
     """
 
@@ -35,7 +35,7 @@ class Job:
         self,
         folder: Path,
         overrides: Sequence[str],
-        environment: Mapping[str, str],
+        environment: Mapping[str, str | None],
         extends: bool = False,
     ) -> None:
         self.folder = folder
@@ -65,6 +65,7 @@ class Job:
 
     def start(self) -> None:
         """Raises RunError where the folder cannot be written."""
+        told = {**of_no_task(os.environ), **self.environment}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / LOG).open("ab") as log:
@@ -73,7 +74,7 @@ class Job:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**of_no_task(os.environ), **self.environment},
+                    env={name: value for name, value in told.items() if value is not None},
                     start_new_session=True,  # Ctrl-C is for us, who tell it
                     preexec_fn=end_with_parent if os.name == "posix" else None,
                 )

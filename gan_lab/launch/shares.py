@@ -18,6 +18,9 @@ from filelock import FileLock, Timeout
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # read when torch is imported
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+PATIENCE = 30.0  # seconds for the driver to list its GPUs; one that hangs has none to give
+
+Environment = dict[str, str | None]  # None: not to be set
 
 
 def count_cores() -> int:
@@ -55,18 +58,24 @@ class Machine:
         set_here = {name: os.environ[name] for name in THREADS if name in os.environ}
         return cls(count_cores(), list_gpus(), set_here)
 
-    def share(self, place: int, jobs: int, ranks: int = 1) -> dict[str, str]:
+    def share(self, place: int, jobs: int, ranks: int = 1) -> Environment:
         """The environment of one of `jobs` trainings at once, of `ranks` processes each.
 
-        GPUs are handed out in turn by `place`; one training alone gets them all.
+        GPUs are handed out in turn by `place`; one training alone gets them all, and the threads
+        that it would have had without a launcher.
         """
         threads = max(1, self.cores // (jobs * ranks))
-        found = {name: str(at_most(threads, self.threads.get(name))) for name in THREADS}
+        found: Environment = {name: self.threads.get(name) for name in THREADS}
+        if jobs > 1:
+            found = {name: str(at_most(threads, given)) for name, given in found.items()}
         if self.gpus:
             turns = range(place * ranks, (place + 1) * ranks)
             mine = self.gpus if jobs == 1 else [self.gpus[turn % len(self.gpus)] for turn in turns]
             found[VISIBLE] = ",".join(dict.fromkeys(mine))
         return found
+
+
+NO_MACHINE = Machine(cores=1, gpus=(), threads={})  # where nothing is divided
 
 
 def at_most(threads: int, given: str | None) -> int:
@@ -75,7 +84,7 @@ def at_most(threads: int, given: str | None) -> int:
     return min(int(first), threads) if first.isdecimal() and int(first) > 0 else threads
 
 
-def share(place: int, jobs: int) -> dict[str, str]:
+def share(place: int, jobs: int) -> Environment:
     """As `Machine.share`, of what this process finds; one training alone keeps what there is."""
     return Machine.find().share(place, jobs) if jobs > 1 else {}
 
@@ -108,7 +117,7 @@ class Place:
                 return True
         return False
 
-    def share(self) -> dict[str, str]:
+    def share(self) -> Environment:
         return self.machine.share(self.number or 0, len(self.locks), self.ranks)
 
     def leave(self) -> None:
@@ -120,7 +129,7 @@ class Place:
 @contextlib.contextmanager
 def shared(
     folder: Path, jobs: int, ranks: int = 1, machine: Machine | None = None
-) -> Iterator[dict[str, str]]:
+) -> Iterator[Environment]:
     """Wait for one of `jobs` places and give its share; with 0 jobs nothing is divided."""
     if jobs < 1:
         yield {}

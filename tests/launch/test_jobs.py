@@ -45,6 +45,14 @@ def test_it_runs_with_its_environment_and_keeps_what_it_prints(tmp_path: Path) -
     assert made.reason() == "no red"
 
 
+def test_a_variable_can_be_taken_away(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    made = job(tmp_path / "run", "import os; raise SystemExit('OMP_NUM_THREADS' in os.environ)")
+    assert end_of(made) == 1
+    made.process, made.environment = None, {"OMP_NUM_THREADS": None}
+    assert end_of(made) == 0
+
+
 OF_SRUN = {
     "SLURM_JOB_ID": "7",
     "SLURM_JOB_NAME": "sweep",

@@ -89,7 +89,7 @@ class Crew:
     def placement(self) -> dict[str, int]:
         return {"at_once": self.at_once, "threads": self.threads}
 
-    def environment(self, place: int) -> dict[str, str]:
+    def environment(self, place: int) -> shares.Environment:
         given = shares.share(place, self.at_once)
         return {**given, **dict.fromkeys(shares.THREADS, str(self.threads))}
 
