@@ -216,13 +216,45 @@ def test_the_folder_is_settled_once(given: list[str], settled: list[str]) -> Non
     assert sweeps.settle(given, Path("a b")) == settled
 
 
-def test_waiting_for_a_place_is_not_limited() -> None:
-    local = ["-m", "hydra.sweep.dir=mine", "hydra/launcher=submitit_local"]
-    assert sweeps.settle(local, Path()) == ["-m", "hydra.launcher.timeout_min=525600", *local[1:]]
-    chosen = [*local, "hydra.launcher.timeout_min=5"]
-    assert sweeps.settle(chosen, Path()) == chosen
-    slurm = ["-m", "hydra.sweep.dir=mine", "hydra/launcher=submitit_slurm"]
-    assert sweeps.settle(slurm, Path()) == slurm
+@pytest.mark.parametrize(
+    ("kind", "minutes", "typed", "settled"),
+    [
+        ("LocalLauncher", 60, [], 525600),
+        ("LocalLauncher", 60, ["hydra.launcher.timeout_min=60"], 60),
+        ("LocalLauncher", 5, [], 5),  # a file says so
+        ("SlurmLauncher", 60, [], 60),
+    ],
+)
+def test_waiting_for_a_place_is_not_limited(kind, minutes, typed, settled) -> None:
+    launcher = {"_target_": f"x.{kind}", "timeout_min": minutes}
+    hydra = OmegaConf.create({"launcher": launcher, "overrides": {"hydra": typed}})
+    launchers.let_wait(hydra)
+    assert hydra.launcher.timeout_min == settled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_launcher_may_be_chosen_by_a_config(typed, sweep, elsewhere, tmp_path, monkeypatch):
+    """What it is given is the same: a year, and a machine to divide."""
+    plugin = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.submitit_launcher")
+    launched: list[Any] = []
+
+    def launch(self: Any, *_: Any, **__: Any) -> list[Any]:
+        cells = self.task_function.__closure__
+        told = dict(zip(self.task_function.__code__.co_freevars, cells, strict=True))
+        launched.extend([self.params["timeout_min"], told["sweep"].cell_contents.machine])
+        return []
+
+    monkeypatch.setattr(plugin.BaseSubmititLauncher, "launch", launch)
+    monkeypatch.setattr(shares, "list_gpus", lambda: ("7",))
+    mine = elsewhere / "experiment" / "mine.yaml"
+    if not typed:
+        local = "[wgan_mnist, override /hydra/launcher: submitit_local, _self_]"
+        mine.write_text(f"# @package _global_\nname: mine\ndefaults: {local}\n")
+    given = ["hydra/launcher=submitit_local"] if typed else []
+    assert sweep("experiment=mine", "seed=0,1", *given, f"--config-dir={elsewhere}") == 0
+    assert launched[0] == 525600
+    assert launched[1].gpus == ("7",)
 
 
 def test_a_job_whose_time_was_over_says_so(sweep, trainer, monkeypatch, capsys) -> None:
@@ -490,6 +522,37 @@ def test_gpus_are_those_that_may_be_seen(monkeypatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
         assert list_gpus() == expected
     list_gpus.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "error", [subprocess.TimeoutExpired("nvidia-smi", 30), PermissionError("no")], ids=str
+)
+def test_a_driver_that_does_not_answer_has_no_gpus(error: Exception, monkeypatch) -> None:
+    def ask(*_: Any, timeout: float, **__: Any) -> Any:
+        assert 0 < timeout < 60
+        raise error
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("shutil.which", lambda program: program)
+    monkeypatch.setattr("subprocess.run", ask)
+    list_gpus.cache_clear()
+    assert list_gpus() == ()
+    list_gpus.cache_clear()
+
+
+def test_gpus_are_looked_for_where_a_launcher_divides_them(sweep, monkeypatch) -> None:
+    asked: list[int] = []
+
+    def list_none() -> tuple[str, ...]:
+        asked.append(1)
+        return ()
+
+    monkeypatch.setattr(shares, "list_gpus", list_none)
+    assert sweep("seed=0,1") == 0
+    launchers.machine(OmegaConf.create({"_target_": "x.SlurmLauncher"}))
+    assert asked == []
+    launchers.machine(OmegaConf.create({"_target_": "x.JoblibLauncher"}))
+    assert asked == [1]
 
 
 def test_places_are_taken_in_turn(tmp_path: Path) -> None:

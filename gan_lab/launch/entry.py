@@ -23,7 +23,6 @@ from gan_lab.launch import messages, plugins, runs, sweeps, trust
 from gan_lab.launch.echo import Echo
 from gan_lab.launch.multirun import Multirun
 from gan_lab.launch.resolvers import name_jobs_by, register_resolvers
-from gan_lab.launch.shares import Machine
 
 Task = Callable[[DictConfig, Path, list[str]], Any]  # config, output folder, overrides
 CONF = next(
@@ -138,9 +137,10 @@ def through_hydra(name: str, task: Task, arguments: list[str]) -> int:
             return task(config, folder, overrides)
 
     echo = Echo()
+    tell = [echo.hear, *([] if sweep is None else [sweep.hear])]
     # Hydra reads sys.argv and ignores what `job` is called with.
     try:
-        with trust.from_command(vouched), echo, plugins.checked(arguments, echo.hear):
+        with trust.from_command(vouched), echo, plugins.checked(arguments, *tell):
             job()
     except sweeps.JobFailed as error:
         failed = echo.failed() or [str(error)]
@@ -161,8 +161,7 @@ def prepare_multirun(name: str, arguments: list[str], vouched: list[str]) -> Mul
         further += [f"--config-dir={Path(more).absolute()}"] if more else []
         further += [f"--config-name={chosen}"]
     GlobalHydra.instance().clear()
-    total = sweeps.count_jobs(arguments)
-    return Multirun(total, tuple(further), compose_training, CONF, Machine.find())
+    return Multirun(sweeps.count_jobs(arguments), tuple(further), compose_training, CONF)
 
 
 def compose_training(overrides: list[str]) -> DictConfig:

@@ -5,7 +5,11 @@ from collections.abc import Callable
 
 from omegaconf import DictConfig, ListConfig
 
-from gan_lab.launch.shares import Machine
+from gan_lab.launch.shares import NO_MACHINE, Machine
+
+LIMIT = "hydra.launcher.timeout_min"
+AN_HOUR = 60  # minutes; the plugin's own limit
+A_YEAR = 365 * 24 * 60
 
 
 def of_joblib(launcher: DictConfig, machine: Machine, ranks: int) -> int:
@@ -23,6 +27,7 @@ AT_ONCE: dict[str, Callable[[DictConfig, Machine, int], int | None]] = {
     "JoblibLauncher": of_joblib,
     "LocalLauncher": of_submitit,
 }
+DIVIDES = ("JoblibLauncher", "LocalLauncher")
 
 
 def at_once(launcher: DictConfig, machine: Machine, ranks: int) -> int | None:
@@ -32,6 +37,23 @@ def at_once(launcher: DictConfig, machine: Machine, ranks: int) -> int | None:
     Slurm.
     """
     return AT_ONCE.get(kind(launcher), lambda *_: 0)(launcher, machine, ranks)
+
+
+def machine(launcher: DictConfig) -> Machine:
+    """What its jobs divide; nothing is looked for where that is not for us."""
+    return Machine.find() if kind(launcher) in DIVIDES else NO_MACHINE
+
+
+def let_wait(hydra: DictConfig) -> None:
+    """Let the jobs of submitit_local wait for a place, which its limit of an hour counts, too.
+
+    Args:
+        hydra: its settings, where the limit becomes a year, unless one was chosen.
+    """
+    chosen = any(text.lstrip("+").startswith(f"{LIMIT}=") for text in hydra.overrides.hydra)
+    local = kind(hydra.launcher) == "LocalLauncher"
+    if local and not chosen and hydra.launcher.timeout_min == AN_HOUR:
+        hydra.launcher.timeout_min = A_YEAR
 
 
 def ranks(launcher: DictConfig, trainer: DictConfig) -> int:

@@ -30,7 +30,7 @@ Done = tuple[Any, str]  # what the job returns, and how it went
 FAREWELL = 60.0  # seconds for a training to save and end
 
 
-@dataclass(frozen=True)
+@dataclass
 class Multirun:
     """What all jobs are told; it goes with them to other processes.
 
@@ -39,14 +39,19 @@ class Multirun:
         further: what a process of its own is told besides the job's overrides.
         compose: overrides of `train` -> their config.
         conf: where the configs are.
-        machine: what those that are trained at once divide.
+        machine: what those that are trained at once divide, once the launcher is known.
     """
 
     total: int | None
     further: tuple[str, ...]
     compose: Callable[[list[str]], DictConfig]
     conf: Path
-    machine: shares.Machine
+    machine: shares.Machine = shares.NO_MACHINE
+
+    def hear(self, config: DictConfig) -> None:
+        """The config of the whole multirun, before its launcher is made."""
+        launchers.let_wait(config.hydra)
+        self.machine = launchers.machine(config.hydra.launcher)
 
     @property
     def places(self) -> list[str]:

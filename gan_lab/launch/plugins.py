@@ -28,12 +28,10 @@ LOGGING = ("job_logging", "hydra_logging")
 
 
 @contextlib.contextmanager
-def checked(
-    arguments: Sequence[str], tell: Callable[[DictConfig], None] = lambda config: None
-) -> Iterator[None]:
+def checked(arguments: Sequence[str], *listeners: Callable[[DictConfig], None]) -> Iterator[None]:
     """Check every config that Hydra composes meanwhile, before it makes anything of it.
 
-    `tell` is called with those of a whole multirun.
+    The listeners are called with those of a whole multirun, and may settle what they leave open.
 
     Raises:
         UserError: for a rerun, which unpickles a file; by Hydra, for a config that is refused.
@@ -48,7 +46,8 @@ def checked(
         config = original(loader, *args, **kwargs)
         check(config.hydra, arguments)
         if RunMode.MULTIRUN in (*args, *kwargs.values()):
-            tell(config)
+            for hear in listeners:
+                hear(config)
         return config
 
     ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign,assignment]

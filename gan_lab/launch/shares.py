@@ -37,7 +37,12 @@ def list_gpus() -> tuple[str, ...]:
         return tuple(name.strip() for name in given.split(",") if name.strip() not in ("", "-1"))
     if (program := shutil.which("nvidia-smi")) is None:
         return ()
-    listed = subprocess.run([program, "-L"], capture_output=True, text=True, check=False).stdout
+    try:
+        listed = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, check=False, timeout=PATIENCE
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
     return tuple(str(i) for i, line in enumerate(listed.splitlines()) if line.startswith("GPU "))
 
 

@@ -12,8 +12,6 @@ from gan_lab import UserError
 
 TAKES_VALUE = {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"}
 FOLDER = "hydra.sweep.dir"
-LIMIT = "hydra.launcher.timeout_min"
-A_YEAR = 365 * 24 * 60  # minutes
 SEVERAL = "several"  # in the place of NAME in runs/NAME/sweep_TIME, where that varies
 
 
@@ -104,21 +102,16 @@ def named(overrides: list[Override]) -> list[str]:
 
 
 def settle(arguments: list[str], folder: Path) -> list[str]:
-    """The command with what it leaves open and Hydra, or a launcher, would not settle well.
+    """The command with the folder, where it leaves that open.
 
     Hydra works the folder out again in each job, whose own name and time would scatter the jobs.
-    The jobs of submitit_local wait for a place, and its limit of an hour counts that, too.
     """
-    given = {o.key_or_group: o for o in parse(arguments)}
+    if FOLDER in {override.key_or_group for override in parse(arguments)}:
+        return arguments
     escaped = str(folder).replace("'", "\\'")
-    wanted = {FOLDER: f"'{escaped}'"}
-    launcher = given.get("hydra/launcher")
-    if launcher is not None and launcher.value() == "submitit_local":
-        wanted[LIMIT] = str(A_YEAR)
-    more = [f"{key}={value}" for key, value in wanted.items() if key not in given]
     # Hydra takes overrides only where all of them stand together.
     place = next(iter(places_of_overrides(arguments)), len(arguments))
-    return [*arguments[:place], *more, *arguments[place:]]
+    return [*arguments[:place], f"{FOLDER}='{escaped}'", *arguments[place:]]
 
 
 def concerns_configs(override: Override) -> bool:
