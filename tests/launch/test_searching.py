@@ -25,6 +25,9 @@ def test_a_range_has_its_ends_and_even_steps() -> None:
     assert Range(0.0, 1.0, steps=5).points() == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert Range(8, 64, log=True, steps=4).points() == [8, 16, 32, 64]
     assert Range(1, 3, steps=7).points() == [1, 2, 3]  # none twice
+    for mixed in (Range(0, 0.9, steps=3), Range(0.1, 1, steps=3)):
+        assert [type(value) for value in mixed.points()] == [float] * 3
+    assert {type(value) for value in Range(1, 3).points()} == {int}
 
 
 def test_keys_are_dotted_or_nested() -> None:

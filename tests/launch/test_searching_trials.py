@@ -102,6 +102,27 @@ def test_its_own_training_is_gone_on_with_by_whoever_takes_it_over(make: Make, t
     assert trials.ledger.trials()[0].values == [0.5]
 
 
+@pytest.mark.parametrize(
+    ("told", "telling", "known"),
+    [
+        ("lr=0", "lr=0.0", True),
+        ("lr=1e-05", "lr=0.00001", True),
+        ("penalty=[r1, r2]", "penalty=[r1,r2]", True),
+        ("lr=nan", "lr=nan", True),
+        ("lr=[", "lr=[", True),
+        ("lr=0", "lr=0.1", False),
+        ("flag=true", "flag=1", False),
+        ("lr=null", "seed=1", False),
+        ("lr=[", "lr=]", False),
+    ],
+)
+def test_values_are_compared_rather_than_texts(told, telling, known, tmp_path: Path) -> None:
+    has_run(tmp_path / "trial", [told])
+    refused = contextlib.nullcontext() if known else pytest.raises(UserError, match="another")
+    with refused:
+        belonging.refuse_other_run(tmp_path / "trial", [telling])
+
+
 def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     belonging.refuse_other_study(tmp_path, "mine")  # holds none
     text = json.dumps({"name": "theirs", "storage": "sqlite:///theirs", "trials": []})

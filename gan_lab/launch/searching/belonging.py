@@ -1,9 +1,12 @@
 """Whether what lies in a folder is this study's own: another's must never be taken for it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from gan_lab import UserError
 from gan_lab.launch.runs import read_run
@@ -52,22 +55,39 @@ def refuse_other_run(folder: Path, overrides: Sequence[str]) -> None:
     except UserError:  # there is none, or none that could be gone on with
         return
     told, telling = last_words(history.get("command") or []), last_words(overrides)
-    if told != telling:
-        before, now = (sorted(a - b) for a, b in ((told, telling), (telling, told)))
+    other = [key for key in sorted(told | telling) if not same(told.get(key), telling.get(key))]
+    if other:
+        before, now = (shown(words, other) for words in (told, telling))
         raise UserError(
-            f"{folder} holds another training, of {shown(before)}; this trial is of {shown(now)}; "
+            f"{folder} holds another training, of {before}; this trial is of {now}; "
             "choose another output=, or remove that folder"
         )
 
 
-def last_words(overrides: Sequence[str]) -> set[str]:
-    """What counts of them: of a key that is given twice, the last one."""
+def last_words(overrides: Sequence[str]) -> dict[str, str]:
+    """What counts of them, by key: of one that is given twice, the last."""
     given = [text for text in map(str, overrides) if not text.lstrip("+").startswith(ASIDE)]
-    return set({text.partition("=")[0]: text for text in given}.values())
+    return {text.partition("=")[0]: text for text in given}
 
 
-def shown(overrides: list[str]) -> str:
-    return " ".join(overrides) or "nothing beside what both are told"
+def same(one: str | None, other: str | None) -> bool:
+    """Whether two overrides say the same: a database gives 0.0 back where it was given 0."""
+    if one is None or other is None:
+        return one == other
+    return one == other or meaning(one) == meaning(other)
+
+
+def meaning(override: str) -> tuple[bool, Any]:
+    """The value that Hydra reads in it, and whether that is true or false, which are no numbers."""
+    try:
+        value = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        return False, override
+    return isinstance(value, bool), value
+
+
+def shown(words: Mapping[str, str], keys: Sequence[str]) -> str:
+    return " ".join(words[k] for k in keys if k in words) or "nothing beside what both are told"
 
 
 def read_study(output: Path) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class Range:
             values = [self.low + (self.high - self.low) * share for share in shares]
         if self.whole:
             return sorted({round(value) for value in values})
-        return [self.low, *(float(f"{value:.6g}") for value in values[1:-1]), self.high]
+        inner = [float(f"{value:.6g}") for value in values[1:-1]]
+        return [float(self.low), *inner, float(self.high)]
 
     def extremes(self) -> tuple[float, float]:
         return self.low, self.high
