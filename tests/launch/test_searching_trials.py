@@ -12,7 +12,7 @@ import pytest
 from gan_lab import RunError, UserError
 from gan_lab.launch.jobs import Job
 from gan_lab.launch.runs import write_result
-from gan_lab.launch.searching import belonging, storage, turns
+from gan_lab.launch.searching import belonging, storage, studies, turns
 from gan_lab.launch.searching.ledger import Ledger
 from gan_lab.launch.searching.space import Choice, Range
 from gan_lab.launch.searching.stages import Trials
@@ -135,16 +135,40 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
 def test_a_folder_with_trials_that_the_study_has_not_is_refused(tmp_path: Path) -> None:
     study = optuna.create_study()
     trial = study.ask()
+    content: dict[str, Any] = {"name": "mine", "storage": "sqlite:///old"}
+    content["trials"] = [{"number": 0, "params": {}}]  # just asked for
     trial.suggest_float("lr", 0, 1)
-    entries = [{"number": 0, "params": trial.params}]
-    content = {"name": "mine", "storage": "sqlite:///old", "trials": entries}
-    (tmp_path / "study.json").write_text(json.dumps(content))
+    belonging.refuse_other_trials(tmp_path, content, study.trials, "sqlite:///alias")
+    content["trials"] = [{"number": 0, "params": trial.params}]
     trial.suggest_float("later", 0, 1)
-    belonging.refuse_other_trials(tmp_path, study.trials, "sqlite:///alias")
+    belonging.refuse_other_trials(tmp_path, content, study.trials, "sqlite:///alias")
     others: Any
     for others in ([], [SimpleNamespace(number=0, params={"lr": 2.0})]):
         with pytest.raises(UserError, match="holds trial 0 of the study in sqlite:///old, which"):
-            belonging.refuse_other_trials(tmp_path, others, "sqlite:///new")
+            belonging.refuse_other_trials(tmp_path, content, others, "sqlite:///new")
+
+
+def test_a_trial_that_begins_while_a_worker_joins_is_no_others(tmp_path, monkeypatch) -> None:
+    """Another worker claims a trial, and writes study.json, as soon as we have read the trials."""
+    given = settings_of(*GIVEN, f"output={tmp_path}")
+    read = optuna.Study.get_trials
+    claimed: list[int] = []
+
+    def overtaken(self: Any, *arguments: Any, **named: Any) -> Any:
+        found = read(self, *arguments, **named)
+        if not claimed and not self.study_name.endswith(".finalists"):
+            claimed.append(len(found))
+            self.ask()
+            trials = [{"number": number, "params": {}} for number in claimed]
+            content = {"name": given.name, "storage": "sqlite:///", "trials": trials}
+            (tmp_path / "study.json").write_text(json.dumps(content))
+        return found
+
+    monkeypatch.setattr(optuna.Study, "get_trials", overtaken)
+    monkeypatch.setattr(Worker, "work", lambda *_: None)
+    with pytest.raises(RunError, match="no trial was complete"):
+        studies.search(given, ["sweep"], [])
+    assert claimed == [0]
 
 
 def cut_short(worker: Worker, trials: Trials, times: int) -> None:

@@ -27,16 +27,18 @@ def refuse_other_study(output: Path, name: str) -> None:
         )
 
 
-def refuse_other_trials(output: Path, trials: Sequence["FrozenTrial"], storage: str) -> None:
+def refuse_other_trials(
+    output: Path, content: Mapping[str, Any], trials: Sequence["FrozenTrial"], storage: str
+) -> None:
     """Raise UserError where the folder holds trials that this study has not, or has otherwise.
 
     What is compared are the trials: the same database may be reached by several addresses.
 
     Args:
-        trials: of the study, read after this folder's were written.
+        content: of the folder's study.json.
+        trials: of the study, read after that: others work on it, and both only become more.
         storage: the address of its database, without a password.
     """
-    content = read_study(output)
     known = {trial.number: trial.params for trial in trials}
     for entry in content.get("trials", []):
         number, params = entry["number"], entry["params"]

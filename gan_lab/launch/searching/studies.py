@@ -35,8 +35,9 @@ def search(settings: Settings, command: list[str], further: list[str]) -> None:
         insist(partial(open_study, opened, turn, settings, part)) for part in ("", ".finalists")
     )
     address = storage.without_password(url)
+    written = belonging.read_study(settings.output)  # before the trials, which only become more
     known = insist(partial(searched.get_trials, deepcopy=False))
-    belonging.refuse_other_trials(settings.output, known, address)
+    belonging.refuse_other_trials(settings.output, written, known, address)
     trials = Trials(settings, searched, turn)
     finalists = Finalists(settings, repeated, turn, trials)
     report = reports.Report(settings, trials, finalists, address, shown(command, address))
