@@ -242,7 +242,7 @@ def test_tables_that_another_worker_is_making_are_waited_for(tmp_path: Path, mon
 
     def opened(*_: Any, **__: Any) -> Any:
         with pytest.raises(TimeoutError):  # no other worker on this machine opens it meanwhile
-            FileLock(tmp_path / "study.db.lock").acquire(timeout=0)
+            FileLock(tmp_path / "study.db.tables.lock").acquire(timeout=0)
         found = outcomes_.pop(0)
         if isinstance(found, Exception):
             raise found
@@ -255,6 +255,18 @@ def test_tables_that_another_worker_is_making_are_waited_for(tmp_path: Path, mon
     outcomes_ += [error, error]
     with pytest.raises(RunError, match="cannot be used: table studies already exists; see that"):
         storage.connect(url)
+
+
+def test_a_worker_joins_while_another_has_its_turn(tmp_path: Path, monkeypatch) -> None:
+    optuna = pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
+    sql = pytest.importorskip("sqlalchemy")
+    from gan_lab.launch.searching.turns import turn_of
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", lambda *_, **__: "opened")
+    monkeypatch.setattr(storage, "WAIT", 0.05)
+    url = storage.read_url(None, tmp_path)
+    with turn_of(sql.create_engine(url), "study"):
+        assert storage.connect(url) == "opened"
 
 
 def test_what_optuna_wraps_is_told_in_the_drivers_words(tmp_path: Path, monkeypatch) -> None:

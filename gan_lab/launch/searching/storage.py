@@ -108,14 +108,17 @@ def connect(url: "URL") -> "RDBStorage":
 
 
 def alone(url: "URL") -> AbstractContextManager[Any]:
-    """Held while tables are made: SQLite does not keep two processes from making the same ones."""
+    """Held while tables are made: SQLite does not keep two processes from making the same ones.
+
+    A lock of its own, since turns may last: with theirs, a worker that joins would give up.
+    """
     from filelock import FileLock
 
     if url.get_backend_name() != "sqlite":
         return contextlib.nullcontext()
     path = Path(str(url.database))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{path}.lock", timeout=WAIT)
+    return FileLock(f"{path}.tables.lock", timeout=WAIT)
 
 
 def is_race(error: Exception) -> bool:
