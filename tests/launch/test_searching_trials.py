@@ -300,12 +300,13 @@ def test_a_turn_that_another_worker_has_is_no_outage(tmp_path: Path, monkeypatch
     assert patiently(decide) == "decided"
 
 
-def test_a_locked_row_is_told_from_a_database_that_is_gone(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("name", ["sqlstate", "pgcode"])
+def test_a_locked_row_is_told_from_a_database_that_is_gone(name, tmp_path, monkeypatch) -> None:
     sql = pytest.importorskip("sqlalchemy")
     turn = turns.RowTurn(sql.create_engine(f"sqlite:///{tmp_path / 'turns.db'}"), "study")
     for state, raised in (("55P03", turns.Taken), ("57P01", sql.exc.DBAPIError)):
         reason: Any = Exception("no")
-        reason.sqlstate = state
+        setattr(reason, name, state)
 
         def execute(*_: Any, reason: Exception = reason) -> Any:
             raise sql.exc.OperationalError("SELECT", {}, reason)

@@ -104,7 +104,8 @@ class RowTurn:
 def is_wait(error: BaseException | None) -> bool:
     """Whether a database says that another has locked what was asked for."""
     locked = "55P03"  # PostgreSQL's lock_not_available
-    return getattr(error, "sqlstate", None) == locked or "Lock wait timeout" in str(error)
+    states = [getattr(error, name, None) for name in ("sqlstate", "pgcode")]  # psycopg, psycopg2
+    return locked in states or "Lock wait timeout" in str(error)
 
 
 KINDS: dict[str, Callable[["Engine", str], Turn]] = {"sqlite": FileTurn}
