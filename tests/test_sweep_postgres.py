@@ -104,13 +104,13 @@ def test_a_server_that_lets_no_one_in(server: Server, start, tmp_path: Path) -> 
 
 
 def test_a_turn_lasts_while_it_is_needed(server: Server, monkeypatch) -> None:
-    limits = ("lock_timeout = '300ms'", "idle_in_transaction_session_timeout = '1500ms'")
+    limits = ("lock_timeout = '300ms'", "idle_in_transaction_session_timeout = '6s'")
     said = tuple(f"SET LOCAL {limit}" for limit in limits)
     monkeypatch.setitem(turns.LIMITS, "postgresql", said)
     engines = [sqlalchemy.create_engine(server.start().partition("=")[2]) for _ in range(2)]
     mine, theirs = (turns.turn_of(engine, "lasting") for engine in engines)
     with mine:
-        for _ in range(5):
+        for _ in range(16):  # longer than the limit
             time.sleep(0.4)
             mine.touch()
         with pytest.raises(turns.Taken):
@@ -124,6 +124,6 @@ def test_a_turn_lasts_while_it_is_needed(server: Server, monkeypatch) -> None:
 def idle(mine: turns.Turn, theirs: turns.Turn) -> None:
     """Have a turn for so long without a word that the server ends it and gives it to another."""
     with mine:
-        time.sleep(2)
+        time.sleep(8)
         with theirs:
             mine.touch()
