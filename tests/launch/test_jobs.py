@@ -12,7 +12,7 @@ import pytest
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from gan_lab.launch.jobs import TERMINATED, Job, has_begun, last_error, of_no_task
-from gan_lab.launch.lock import Lock, holder, is_first_of_all
+from gan_lab.launch.lock import RANKS, Lock, holder, is_first_of_all
 
 PYTHON = [sys.executable, "-c"]
 
@@ -64,9 +64,18 @@ OF_SRUN = {
 }
 
 
-def test_it_is_no_task_of_slurm(tmp_path: Path, monkeypatch) -> None:
+@pytest.fixture
+def of_srun(monkeypatch) -> None:
+    """As in a task of srun's, wherever the tests themselves run."""
+    for name in list(os.environ):
+        if name.startswith("SLURM_") or name in RANKS:
+            monkeypatch.delenv(name)
     for name, value in OF_SRUN.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("shutil.which", lambda *_: None)  # Lightning warns where srun lies unused
+
+
+def test_it_is_no_task_of_slurm(of_srun: None, tmp_path: Path) -> None:
     made = job(tmp_path / "run", "import os, json; print(json.dumps(dict(os.environ)))")
     assert end_of(made) == 0
     told = json.loads((tmp_path / "run" / "train.log").read_text())
@@ -75,9 +84,7 @@ def test_it_is_no_task_of_slurm(tmp_path: Path, monkeypatch) -> None:
     assert told["COLOUR"] == "red"
 
 
-def test_lightning_starts_its_ranks_and_its_folder_is_locked(tmp_path: Path, monkeypatch) -> None:
-    for name, value in OF_SRUN.items():
-        monkeypatch.setenv(name, value)
+def test_lightning_starts_its_ranks_and_its_folder_is_locked(of_srun: None, monkeypatch) -> None:
     assert SLURMEnvironment.detect()
     assert not is_first_of_all()
     child = of_no_task(os.environ)
