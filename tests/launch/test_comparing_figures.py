@@ -12,6 +12,7 @@ from gan_lab.launch.comparing.charts import LIGHT
 from gan_lab.launch.comparing.curves import band
 from gan_lab.launch.comparing.importance import binned, importance
 from gan_lab.launch.comparing.landscape import Spot, best_along, table
+from gan_lab.launch.comparing.rows import show
 from gan_lab.launch.comparing.statistics import quantile, summarise, two_sided, welch
 from gan_lab.launch.comparing.studies import pareto
 
@@ -239,6 +240,21 @@ def test_one_value_above_zero_needs_no_logarithm() -> None:
     axes = Figure().subplots()
     ticks.scale(axes, [0.0, 1e-3], [])
     assert axes.get_xscale() == "linear"
+
+
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("others", [FROM_ZERO, [1e-4, 1e-2], [1.0, 2.0], []])
+def test_a_setting_that_is_no_finite_number_is_off_the_axes(odd: float, others) -> None:
+    axes, plain = Figure().subplots(), Figure().subplots()
+    ticks.scale(plain, others, others)
+    ticks.scale(axes, [*others, odd], [odd, *others])
+    for one, other in ((axes.xaxis, plain.xaxis), (axes.yaxis, plain.yaxis)):
+        assert one.get_scale() == other.get_scale()
+        assert one.get_majorticklocs().tolist() == other.get_majorticklocs().tolist()
+
+
+def test_a_setting_that_is_no_finite_number_can_be_shown() -> None:
+    assert [show(value) for value in (math.inf, -math.inf, math.nan)] == ["inf", "-inf", "nan"]
 
 
 def test_the_pareto_front_knows_both_directions() -> None:

@@ -154,3 +154,18 @@ def test_markup_escapes_whatever_is_not_markup() -> None:
         '<p class="a&quot;b"><b>&lt;</b>&amp;</p>'
     )
     assert tag("td", 1, data_key=None) == "<td>1</td>"
+
+
+@pytest.mark.parametrize("odd", [".inf", ".nan"])
+def test_a_setting_may_be_no_finite_number(odd: str, tmp_path: Path) -> None:
+    for place, rate in enumerate((0.0, 1e-4, 1e-2, 1e-1)):
+        for clip in (1.0, 5.0):
+            keys = {RATES[0]: rate, "clip.generator": clip}
+            run = make_run(tmp_path / f"{rate}_{clip}", (9.0 + place, clip), changes=keys)
+            if place == 3:
+                text = (run / "config.yaml").read_text()
+                assert "lr: 0.1\n" in text
+                (run / "config.yaml").write_text(text.replace("lr: 0.1\n", f"lr: {odd}\n"))
+    page = tmp_path / "page.html"
+    assert guarded("compare", compare, [f"runs={tmp_path}", f"output={page}"]) == 0
+    assert f"generator.lr={odd.lstrip('.')}" in "".join(read(page).words)

@@ -182,7 +182,7 @@ def brief(keys: Iterable[str]) -> dict[str, str]:
 def show(value: Any) -> str:
     """A setting in few characters."""
     if isinstance(value, float):
-        mantissa, exponent = f"{value:.2e}".split("e")
+        mantissa, _, exponent = f"{value:.2e}".partition("e")  # none in inf
         small = 0 < abs(value) < 0.01
         return f"{float(mantissa):g}e{int(exponent)}" if small else f"{value:g}"
     if isinstance(value, str) and value.startswith(("gan_lab.", "torch.")):

@@ -16,7 +16,11 @@ WIDE = 300.0  # largest over smallest from which ticks at powers of ten are enou
 
 
 def scale(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Logarithmic axes where numbers span much; ticks at the levels of x where these are few."""
+    """Logarithmic axes where numbers span much; ticks at the levels of x where these are few.
+
+    A setting may be infinite, as a bound that never holds; no axis reaches there.
+    """
+    xs, ys = ([value for value in values if math.isfinite(value)] for values in (xs, ys))
     levels = sorted(set(xs))
     for setter, axis, values in (
         (axes.set_xscale, axes.xaxis, xs),
