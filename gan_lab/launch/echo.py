@@ -8,6 +8,8 @@ from typing import TextIO
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_lab.launch import launchers
+
 FAILED = ": failed: "
 JOBS = "jobs.log"  # in the sweep's folder: a line for each job that ended
 ELSEWHERE = ("LocalLauncher", "SlurmLauncher")
@@ -37,7 +39,7 @@ class Echo(Thread):
             path = Path(config.hydra.sweep.dir) / JOBS
         except OmegaConfBaseException:
             return  # it depends on the job
-        self.aloud = str(config.hydra.launcher._target_).rpartition(".")[2] in ELSEWHERE
+        self.aloud = launchers.kind(config.hydra.launcher) in ELSEWHERE
         self.place = path.stat().st_size if path.exists() else 0
         self.path = path
 
