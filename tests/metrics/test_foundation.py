@@ -77,7 +77,8 @@ def test_without_the_package(choice, monkeypatch):
 
 def test_with_an_old_package(package):
     package.__version__ = "0.3.0"
-    with pytest.raises(UserError, match=r"needs torch-fidelity 0\.4, not 0\.3\.0: python -m pip install"):
+    said = r"needs torch-fidelity 0\.4, not 0\.3\.0: python -m pip install"
+    with pytest.raises(UserError, match=said):
         load_foundation("inception")
 
 
