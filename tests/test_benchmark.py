@@ -71,7 +71,7 @@ def report(folder: Path) -> dict[str, Any]:
 RACE = [
     "task=speedrun",
     "speedrun.seeds=[0,1]",
-    "speedrun.budgets={speedrun_mnist: [0.2, 0.4]}",
+    "speedrun.budgets={speedrun_mnist: [0.2, 0.4], speedrun_unlabelled_mnist: []}",
     "speedrun.tutorial=[0.1,0.2]",
     "speedrun.mark_at=[0.2]",
     "speedrun.marks=[7,6]",
@@ -111,7 +111,8 @@ def test_a_race_from_start_to_report(
 
 def test_a_recipe_that_changes_is_measured_anew(here: None, scored: None, tmp_path: Path) -> None:
     quick = ["task=speedrun", "speedrun.seeds=[0]", "speedrun.tutorial=[]", "speedrun.mark_at=[]"]
-    quick += ["speedrun.budgets={speedrun_mnist: [0.1], dcgan_mnist: []}", *RACE[5:7], RACE[-1]]
+    budgets = "{speedrun_mnist: [0.1], speedrun_unlabelled_mnist: [], dcgan_mnist: []}"
+    quick += [f"speedrun.budgets={budgets}", *RACE[5:7], RACE[-1]]
     assert run(tmp_path, *quick) == 0
     more = json.dumps([*SMALL, "optimizer.generator.lr=1e-4"])
     assert run(tmp_path, *quick, f"overrides={more}") == 0
