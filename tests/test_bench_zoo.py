@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from gan_lab import UserError
 from gan_lab.bench_zoo import bench_zoo
 from gan_lab.launch import assemble
 from gan_lab.launch.entry import CONF, compose_run, guarded
-from gan_lab.launch.tabulating import markdown, plots, ranking, reporting, running
+from gan_lab.launch.tabulating import markdown, plots, ranking, records, reporting, running
 from gan_lab.launch.tabulating.measuring import MEASURED, Curve
-from gan_lab.launch.tabulating.plan import Plan
+from gan_lab.launch.tabulating.plan import Job, Plan
 from gan_lab.training import checkpoint
 from tests.conftest import run_generate, run_train
 
@@ -241,7 +243,22 @@ def test_committed_tables_are_those_of_their_csv(path: Path):
     for recipe in {row["recipe"] for row in rows}:
         line = next(line for line in table.splitlines() if f"| `{recipe}`" in line)
         found = [float(row[first]) for row in rows if row["recipe"] == recipe]
-        assert markdown.mean(found, first) == line.split("|")[3].strip()
+        assert line.split("|")[3].split(" (")[0].strip() == markdown.mean(found, first)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_committed_tables_have_the_recipes_of_their_configs(path: Path):
+    plan = plan_of(f"table={path.stem}")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["recipe"], int(row["seed"])) for row in rows} == {
+        (job.recipe, job.seed) for job in plan.jobs()
+    }
+    for row in {row["recipe"]: row for row in rows if row["status"] == "finished"}.values():
+        config, _ = compose_run("train", plan.recipes[row["recipe"]])
+        generator = assemble.build_module(config).generator
+        count = sum(parameter.numel() for parameter in generator.parameters())
+        assert count == int(row["weights_generator"])
 
 
 def test_plots_are_drawn_for_any_number_of_recipes(tmp_path: Path):
@@ -372,6 +389,30 @@ def test_whole_table_of_points_and_what_a_second_call_does(
     (runs / "grid-1" / MEASURED).unlink()
     assert call(*points, "jobs=1", "threads=2") == 2
     assert "was trained with jobs=2 threads=1" in capsys.readouterr().err
+
+
+def test_a_kept_run_of_a_recipe_that_changed_is_refused(tmp_path: Path):
+    job = Job("dcgan", 0, tmp_path, ["experiment=dcgan_mnist", "seed=0"])
+    config, _ = compose_run("train", job.overrides)
+    OmegaConf.save({"command": [*job.overrides, "hydra.run.dir=x"]}, tmp_path / "overrides.yaml")
+    config.optimizer.generator.fused, config.data.resident_limit = True, 7  # no part of a recipe
+    del config.schedule.warmup  # as in a run made before there was one
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    records.require_same(job)
+    config.penalty.r1.gamma = 7.0
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    with pytest.raises(UserError, match=r"penalty\.r1\.gamma: 7\.0, now 0\.2"):
+        records.require_same(job)
+
+
+def test_a_table_names_the_runs_that_it_lacks_and_how_the_others_were_placed():
+    plan = plan_of("table=recipes", "table.seeds=[0,1]")
+    plan = plan.only(OmegaConf.create(["dcgan_mnist", "mlp_mnist"]))
+    groups = {"dcgan_mnist": [row("dcgan_mnist", 0, 1.0), row("dcgan_mnist", 1, 2.0)]}
+    groups["dcgan_mnist"][0]["placement"] = {"at_once": 1, "threads": 2}
+    text = markdown.markdown(plan, groups)
+    assert "Without a result: mlp_mnist-0, mlp_mnist-1." in text
+    assert "placed differently (jobs=1 threads=2, jobs=2 threads=1)" in text
 
 
 @pytest.mark.slow

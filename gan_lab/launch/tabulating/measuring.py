@@ -16,7 +16,7 @@ from gan_lab.launch.benchmarking.results import describe_machine
 from gan_lab.launch.entry import compose_run
 from gan_lab.launch.runs import read_result
 from gan_lab.launch.schema import build
-from gan_lab.metrics.card import to_json
+from gan_lab.metrics.card import PROTOCOL, to_json
 from gan_lab.metrics.features import find_weights, load_extractor
 from gan_lab.metrics.measures import MEASURES, Comparison
 from gan_lab.metrics.modes import known_modes
@@ -34,7 +34,8 @@ def read_measured(folder: Path, plan: Any) -> Figures | None:
     """What was measured of a run in the plan's way; None where it has to be measured (again)."""
     try:
         found = json.loads((folder / MEASURED).read_text())
-        return dict(found) if found["how"] == plan.measured_by() else None
+        current = found["how"] == plan.measured_by() and found["card"]["protocol"] == PROTOCOL
+        return dict(found) if current else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

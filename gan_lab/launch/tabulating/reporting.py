@@ -84,7 +84,8 @@ def write(plan: Plan, places: Places) -> Figures:
         places.put("\n\n".join(part for part in (text, *pictures, shown) if part))
     except OSError as error:
         raise RunError(f"cannot write the report of {plan.name}: {error}") from error
-    written = ", ".join([*names, *(path.name for path in drawn)])
+    shown_files = [f"{plan.name}_RECIPE-SEED_*"] if shown else []
+    written = ", ".join([*names, *(path.name for path in drawn), *shown_files])
     print(f"{text}\nwrote {places.document} and, in {places.folder}, {written}")
     return {"runs": rows}
 

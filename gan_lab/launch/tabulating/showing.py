@@ -8,6 +8,7 @@ from typing import Any
 from gan_lab import UserError
 from gan_lab.launch import diagnosing
 from gan_lab.launch.tabulating.plan import Plan
+from gan_lab.training.callbacks.samples import evolution_moments
 
 Figures = dict[str, Any]
 
@@ -33,7 +34,8 @@ def evolution(run: Path, beside: Path, document: Path) -> list[str]:
     if not (run / "evolution.png").exists():
         return []
     kept = shutil.copyfile(run / "evolution.png", f"{beside}_evolution.png")
-    words = "From the first images to the last, a row a moment, the same latents throughout:"
+    moments = ", ".join(f"{count:,}" for count in evolution_moments(run))
+    words = f"After {moments} images, a row a moment, the same latents throughout:"
     return [words, picture(Path(kept), document)]
 
 
@@ -46,8 +48,9 @@ def health(run: Path, beside: Path, document: Path) -> list[str]:
     output = beside.with_name(f"{beside.name}_health.json")
     diagnosing.write(output, examination)
     told = "\n".join(examination.diagnosis.lines())
+    link = output.relative_to(document.parent).as_posix()
     return [
-        f"What the doctor says:\n\n```\n{told}\n```",
+        f"What the doctor says ([all of it]({link})):\n\n```\n{told}\n```",
         picture(output.with_suffix(".png"), document),
     ]
 

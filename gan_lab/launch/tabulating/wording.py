@@ -7,11 +7,16 @@ from gan_lab.launch.benchmarking.results import table
 from gan_lab.launch.tabulating.plan import Plan
 
 Figures = dict[str, Any]
+FEW = 9  # runs that are named
 RANKS = (
-    "Ranks compare the last by t tests on logarithms with one pooled deviation, as if all recipes "
-    "spread alike, Holm-corrected at 5 %: in brackets the places that chance may as well give."
+    "Ranks go by geometric means of the last, compared by t tests on logarithms with one pooled "
+    "deviation, as if all recipes spread alike, Holm-corrected at 5 %: in brackets the places that "
+    "chance may as well give."
 )
-OWN_FLOORS = "In brackets after a figure: what real images that the run has not seen score."
+OWN_FLOORS = (
+    "In brackets after a figure: what real images score, those that the run learnt from (as many "
+    "as it had, so few of them reach less), and with metrics of memorisation such as it never saw."
+)
 
 
 def protocol(plan: Plan, groups: dict[str, list[Figures]]) -> str:
@@ -26,8 +31,18 @@ def protocol(plan: Plan, groups: dict[str, list[Figures]]) -> str:
         OWN_FLOORS if len({row["card"].get("num_train") for row in rows}) > 1 else "",
         machines(rows),
     ]
+    parts.append(lacking(plan, groups))
     command = ["python -m gan_lab.bench_zoo", f"table={plan.name}", *placed(groups), *plan.changes]
     return f"{' '.join(part for part in parts if part)}\n\n```\n{' '.join(command)}\n```"
+
+
+def lacking(plan: Plan, groups: dict[str, list[Figures]]) -> str:
+    """The runs without a result: not trained to their end, not measured, or failed."""
+    there = {(row["recipe"], row["seed"]) for rows in groups.values() for row in rows}
+    gone = [job.name for job in plan.jobs() if (job.recipe, job.seed) not in there]
+    if len(gone) > FEW:
+        return f"**Without a result: {len(gone)} of {len(plan.jobs())} runs.**"
+    return f"**Without a result: {', '.join(sorted(gone))}.**" if gone else ""
 
 
 def seeds(plan: Plan, done: set[int]) -> str:
@@ -60,18 +75,27 @@ def chooser(groups: dict[str, list[Figures]]) -> str:
 
 
 def machines(rows: Sequence[Figures]) -> str:
-    """Where the runs were measured, as each of them noted it, and how many were trained at once."""
+    """Where the runs were measured, as each of them noted it, and how they were placed."""
     told = sorted({row["machine"] for row in rows})
-    at_once = sorted({row["placement"].get("at_once") for row in rows} - {None})
-    told += [f"{count} runs at once." for count in at_once if count > 1]
+    places = placements(rows)
+    if len(places) == 1 and (at_once := places[0][0]) > 1:
+        told.append(f"{at_once} runs at once.")
+    if len(places) > 1:
+        said = ", ".join(f"jobs={jobs} threads={threads}" for jobs, threads in places)
+        told.append(f"**Runs were placed differently ({said}): rates do not compare.**")
     return " ".join(told)
+
+
+def placements(rows: Sequence[Figures]) -> list[tuple[int, int]]:
+    """How many runs at once with how many threads each, every one that there was."""
+    placed = [row["placement"] for row in rows if row["placement"]]
+    return sorted({(place["at_once"], place["threads"]) for place in placed})
 
 
 def placed(groups: dict[str, list[Figures]]) -> list[str]:
     """The arguments that place runs as these were placed."""
-    rows = [row for rows in groups.values() for row in rows if row["placement"]]
-    found = {(row["placement"]["at_once"], row["placement"]["threads"]) for row in rows}
-    return [f"jobs={jobs} threads={threads}" for jobs, threads in sorted(found)[:1]]
+    places = placements([row for rows in groups.values() for row in rows])
+    return [f"jobs={jobs} threads={threads}" for jobs, threads in places[:1]]
 
 
 def published(plan: Plan, groups: dict[str, list[Figures]]) -> str:

@@ -21,6 +21,7 @@ from gan_lab.training.sampling import generate_images
 PADDING = 2
 FIRST_MARK = 1_000
 MOST_COLUMNS = 26
+MOST_ROWS = 12  # of evolution.png
 
 
 class Samples(Callback):
@@ -97,14 +98,13 @@ def mark_after(images: int, every: int, first: int = FIRST_MARK) -> int:
 
 
 def write_evolution(
-    folder: Path, cell: int | None, max_rows: int = 12, max_frames: int = 60
+    folder: Path, cell: int | None, max_rows: int = MOST_ROWS, max_frames: int = 60
 ) -> None:
     """evolution.png: a row per moment, a column per latent; evolution.gif: the grids in turn.
 
     `cell` is the height of an image in a grid with its padding; None for a whole picture.
     """
-    paths = sorted((folder / "samples").glob("images_*.png"))
-    paths = [path for path in paths if re.fullmatch(r"images_\d+", path.stem)]
+    paths = grid_paths(folder)
     if not paths:
         return
     grids = [np.asarray(Image.open(path)) for path in thin(paths, max_frames)]
@@ -117,6 +117,17 @@ def write_evolution(
         partial, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
     )
     partial.replace(folder / "evolution.gif")
+
+
+def grid_paths(folder: Path) -> list[Path]:
+    """The grids of a run, in the order of the images seen."""
+    paths = sorted((folder / "samples").glob("images_*.png"))
+    return [path for path in paths if re.fullmatch(r"images_\d+", path.stem)]
+
+
+def evolution_moments(folder: Path) -> list[int]:
+    """Images seen at each row of evolution.png."""
+    return [int(path.stem.split("_")[1]) for path in thin(grid_paths(folder), MOST_ROWS)]
 
 
 def thin(items: list[Any], count: int) -> list[Any]:
