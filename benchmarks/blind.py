@@ -18,7 +18,7 @@ from gan_lab.launch.benchmarking.trials import compose
 from gan_lab.launch.drawing import load_generator
 from gan_lab.metrics.features import Extractor, FeatureNet
 from gan_lab.metrics.fidelity import fid
-from gan_lab.training.sampling import generate_images
+from gan_lab.training.sampling import generate_images, labels_like
 
 COUNT, COMPONENTS, COPIES = 5000, 64, 3
 
@@ -64,8 +64,11 @@ def main(runs: list[str]) -> None:
     data.prepare_data()
     judges = Judges(data.images("validation")[0][:COUNT])
     print(f"training images: {judges(data.images('train')[0][:COUNT])}", flush=True)
+    shares = labels_like(data.images("train")[1], COUNT, seed=1)
     for run in runs:
-        images = generate_images(load_generator(run, "cpu"), COUNT, seed=1)
+        generator = load_generator(run, "cpu")
+        labels = shares if generator.num_classes else None
+        images = generate_images(generator, COUNT, seed=1, labels=labels)
         print(f"{run}: {judges(images)}", flush=True)
 
 

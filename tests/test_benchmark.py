@@ -37,6 +37,7 @@ from tests import pairs
 from tests.conftest import NARROW, TINY, sampled, tiny_config
 from tests.pairs import Pair
 
+NOUGHTS = torch.zeros(2, dtype=torch.long)  # labels
 SMALL = [*(o for o in TINY if "max_epochs" not in o), *NARROW["dcgan"]]
 
 
@@ -53,7 +54,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(data: Any, split: str, num_images: int) -> Callable[[Any], float]:
         data.prepare_data()
         return lambda generator: (
-            7.0 + 0 * generator(torch.zeros(2, generator.latent_dim)).sum().item()
+            7.0 + 0 * generator(torch.zeros(2, generator.latent_dim), NOUGHTS).sum().item()
         )
 
     monkeypatch.setattr(racers, "Judge", judge)

@@ -26,7 +26,7 @@ from gan_lab.training.callbacks.metrics_csv import MetricsCSV
 from gan_lab.training.ema import average_of
 from gan_lab.training.loop import WholeFitLoop
 from gan_lab.training.module import GAN
-from gan_lab.training.sampling import generate_images
+from gan_lab.training.sampling import generate_images, labels_like
 
 # What watches the training every so many thousand images is no part of a step.
 WATCHING = ["samples", "evaluation", "health"]
@@ -122,7 +122,10 @@ def fit(
 
 
 class Judge:
-    """FID of a generator in the features of the data's own network, the same for every racer."""
+    """FID of a generator in the features of the data's own network, the same for every racer.
+
+    A conditional one draws labels in the shares that the training images have.
+    """
 
     def __init__(self, data: ImageData, split: str, num_images: int) -> None:
         data.prepare_data()
@@ -130,8 +133,10 @@ class Judge:
         cache = Cache(Path(data.root).expanduser() / "metrics")
         self.real = RealSide(reals, load_extractor(find_weights(data)), cache)
         self.num_images = num_images
+        self.labels = labels_like(data.images("train")[1], num_images, EVALUATION_SEED)
 
     def __call__(self, generator: nn.Module) -> float:
-        images = generate_images(generator, self.num_images, EVALUATION_SEED)
+        labels = self.labels if generator.num_classes else None
+        images = generate_images(generator, self.num_images, EVALUATION_SEED, labels=labels)
         these = Comparison(self.real.sample(images), self.real, replicates=0)
         return MEASURES["fid"](these).value
