@@ -17,8 +17,19 @@ from gan_lab.launch.tabulating.plan import Job, Plan
 
 PLACEMENT = "placement.json"  # in a run's folder: how many runs were trained at once, and threads
 # What makes a recipe. Budget, callbacks and seed stand in the overrides.
-PARTS = """n_critic clip ema data networks conditioning objective penalty augment optimizer
-schedule""".split()
+PARTS = [
+    "n_critic",
+    "clip",
+    "ema",
+    "data",
+    "networks",
+    "conditioning",
+    "objective",
+    "penalty",
+    "augment",
+    "optimizer",
+    "schedule",
+]
 ELSEWHERE = ("root", "seed", "resident_limit", "fused")  # what leaves the mathematics as it is
 
 
