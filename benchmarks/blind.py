@@ -13,6 +13,7 @@ import sys
 import torch
 from torch import Tensor, nn
 
+from gan_lab.data.images import to_float
 from gan_lab.launch import assemble, hardware
 from gan_lab.launch.benchmarking.trials import compose
 from gan_lab.launch.drawing import load_generator
@@ -28,16 +29,18 @@ def untrained(seed: int, real: Tensor) -> Extractor:
     torch.manual_seed(seed)
     net = FeatureNet().train()
     for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = None  # the mean over all batches
             module.eps = 1e-12
     with torch.no_grad():
         for batch in real.split(500):
-            net(batch.float() / 127.5 - 1)
+            net(to_float(batch))
     return Extractor(net, tuple(real.shape[1:]), f"untrained-{seed}")
 
 
 class Judges:
+    """Pixels' components and untrained networks, set by `real` images, against which they judge."""
+
     def __init__(self, real: Tensor) -> None:
         pixels = flat(real)
         self.mean = pixels.mean(0)
@@ -55,7 +58,7 @@ class Judges:
 
 
 def flat(images: Tensor) -> Tensor:
-    return images.flatten(1).double() / 127.5 - 1
+    return to_float(images).flatten(1).double()
 
 
 def main(runs: list[str]) -> None:

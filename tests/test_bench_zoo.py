@@ -23,9 +23,11 @@ from gan_lab.bench_zoo import bench_zoo
 from gan_lab.launch import assemble
 from gan_lab.launch.entry import CONF, compose_run, guarded
 from gan_lab.launch.tabulating import markdown, plots, ranking, records, reporting, running
-from gan_lab.launch.tabulating.measuring import MEASURED, Curve
+from gan_lab.launch.tabulating.measuring import MEASURED, Curve, read_measured
 from gan_lab.launch.tabulating.plan import Job, Plan
+from gan_lab.metrics.card import PROTOCOL
 from gan_lab.training import checkpoint
+from gan_lab.training.callbacks.samples import evolution_moments
 from tests.conftest import run_generate, run_train
 
 TABLES = sorted(path.stem for path in (CONF / "table").glob("*.yaml"))
@@ -403,6 +405,26 @@ def test_a_kept_run_of_a_recipe_that_changed_is_refused(tmp_path: Path):
     OmegaConf.save(config, tmp_path / "config.yaml")
     with pytest.raises(UserError, match=r"penalty\.r1\.gamma: 7\.0, now 0\.2"):
         records.require_same(job)
+
+
+def test_what_another_protocol_measured_is_measured_again(tmp_path: Path):
+    plan = plan_of()
+    found = {"how": plan.measured_by(), "card": {"protocol": PROTOCOL}}
+    (tmp_path / MEASURED).write_text(json.dumps(found))
+    assert read_measured(tmp_path, plan) == found
+    found["card"]["protocol"] = PROTOCOL - 1
+    (tmp_path / MEASURED).write_text(json.dumps(found))
+    assert read_measured(tmp_path, plan) is None
+
+
+def test_moments_of_a_strip_are_those_of_its_rows(tmp_path: Path):
+    (tmp_path / "samples").mkdir()
+    for count in range(0, 3000, 100):
+        (tmp_path / "samples" / f"images_{count:09d}.png").touch()
+    moments = evolution_moments(tmp_path)
+    assert len(moments) == 12
+    assert (moments[0], moments[-1]) == (0, 2900)
+    assert moments == sorted(moments)
 
 
 def test_a_table_names_the_runs_that_it_lacks_and_how_the_others_were_placed():

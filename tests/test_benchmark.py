@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -118,6 +120,29 @@ def test_a_recipe_that_changes_is_measured_anew(here: None, scored: None, tmp_pa
     more = json.dumps([*SMALL, "optimizer.generator.lr=1e-4"])
     assert run(tmp_path, *quick, f"overrides={more}") == 0
     assert len(list((tmp_path / "measurements").glob("speedrun_mnist-*"))) == 2
+
+
+def test_the_judge_draws_labels_in_the_shares_of_the_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Threes:
+        root = str(tmp_path)
+
+        def prepare_data(self) -> None:
+            pass
+
+        def images(self, split: str) -> tuple[None, torch.Tensor]:
+            return None, torch.full((50,), 3)
+
+    drawn: list[Any] = []
+    for name in ("Reals", "RealSide", "Comparison", "find_weights", "load_extractor"):
+        monkeypatch.setattr(trials, name, MagicMock())
+    monkeypatch.setattr(trials, "MEASURES", {"fid": lambda these: SimpleNamespace(value=1.0)})
+    monkeypatch.setattr(trials, "generate_images", lambda *_, labels: drawn.append(labels))
+    judge: Any = trials.Judge(cast(Any, Threes()), "test", 20)
+    assert judge(SimpleNamespace(num_classes=10)) == judge(SimpleNamespace(num_classes=0)) == 1.0
+    assert drawn[0].tolist() == [3] * 20
+    assert drawn[1] is None
 
 
 def test_a_run_that_diverges_passes_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ def protocol(plan: Plan, groups: dict[str, list[Figures]]) -> str:
         RANKS if max(done) > 1 else "One seed proves nothing about the order.",
         OWN_FLOORS if len({row["card"].get("num_train") for row in rows}) > 1 else "",
         machines(rows),
+        lacking(plan, groups),
     ]
-    parts.append(lacking(plan, groups))
     command = ["python -m gan_lab.bench_zoo", f"table={plan.name}", *placed(groups), *plan.changes]
     return f"{' '.join(part for part in parts if part)}\n\n```\n{' '.join(command)}\n```"
 
