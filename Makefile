@@ -50,7 +50,7 @@ train: $(READY) ## train the default experiment; ARGS='networks=mlp trainer.max_
 	$(BIN)/python -m gan_lab.train $(ARGS)
 
 test: $(READY) ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: $(READY) types ## lint, types and fast tests, under 90 seconds
 	$(BIN)/ruff check .
