@@ -1,7 +1,8 @@
 """From runs to times: the budget with which each racer passes a mark, and what that is worth.
 
-A racer is known at its budgets alone, so every time to a mark is rounded up to one of them, and
-what passes with the smallest may have passed before: it stands behind a ≤.
+A racer is known at its budgets alone, so every time to a mark is rounded up to one of them: it
+passed after the largest budget before, with which it did not. What passes with the smallest stands
+behind a ≤. A ratio of two such times comes with the least that it can be.
 """
 
 import statistics
@@ -10,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from gan_lab.launch.benchmarking.results import Figures, table
 
 TUTORIAL = "tutorial"
-# What a ratio slow / fast says where (slow, fast) passed with their smallest budgets.
-BOUNDS = {(False, False): "", (False, True): "≥ ", (True, False): "≤ "}
 
 
 def curves(runs: Sequence[Figures]) -> dict[str, list[Figures]]:
@@ -39,12 +38,12 @@ def first_passing(curve: Sequence[Figures], mark: float) -> Figures | None:
     return next((e for e in curve if e["fid"] is not None and e["fid"] <= mark), None)
 
 
-def by_seed(curve: Sequence[Figures], mark: float) -> dict[str, float | None]:
-    """The smallest budget with which each seed's own FID passes."""
+def by_seed(curve: Sequence[Figures], wanted: Mapping[str, float]) -> dict[str, float | None]:
+    """The smallest budget with which each seed's own FID passes what is wanted of this seed."""
     found: dict[str, float | None] = {}
     for entry in curve:
         for seed, fid in entry["fids"].items():
-            passes = fid is not None and fid <= mark
+            passes = fid is not None and fid <= wanted[seed]
             found[seed] = found.get(seed) or (entry["budget"] if passes else None)
     return found
 
@@ -52,23 +51,38 @@ def by_seed(curve: Sequence[Figures], mark: float) -> dict[str, float | None]:
 def marks(
     found: Mapping[str, Sequence[Figures]], fixed: Sequence[float], mark_at: Sequence[float]
 ) -> list[Figures]:
-    """Each mark with the seconds and images that every racer needs; None where it never passes."""
-    tutorial = {entry["budget"]: entry["fid"] for entry in found.get(TUTORIAL, [])}
-    wanted = [(f"tutorial after {s:g} s", tutorial[s]) for s in mark_at if tutorial.get(s)]
+    """Each mark with the seconds and images that every racer needs; None where it never passes.
+
+    A mark that the tutorial-style loop sets is, of each seed, what its own loop has.
+    """
+    tutorial = {entry["budget"]: entry for entry in found.get(TUTORIAL, [])}
+    set_by = [(f"tutorial after {s:g} s", tutorial[s]) for s in mark_at if s in tutorial]
+    wanted = [(label, entry["fid"], entry["fids"]) for label, entry in set_by if entry["fid"]]
     rows = []
-    for label, mark in [*wanted, *((f"FID {mark:g}", mark) for mark in fixed)]:
-        racers = {name: passing(curve, mark) for name, curve in found.items()}
+    for label, mark, own in [*wanted, *((f"FID {mark:g}", mark, {}) for mark in fixed)]:
+        racers = {name: passing(curve, mark, own) for name, curve in found.items()}
         rows.append({"mark": label, "fid": mark, "racers": racers})
     return rows
 
 
-def passing(curve: Sequence[Figures], mark: float) -> Figures | None:
-    """When the mean passes, whether that is the smallest budget, and when each seed does."""
+def passing(
+    curve: Sequence[Figures], mark: float, own: Mapping[str, float] | None = None
+) -> Figures | None:
+    """When the mean passes, with which budget it did not yet, and when each seed passes.
+
+    Args:
+        curve: one entry a budget, in their order.
+        mark: for the mean over the seeds.
+        own: of each seed, instead of `mark`.
+    """
     entry = first_passing(curve, mark)
     if entry is None:
         return None
     kept = {key: entry[key] for key in ("budget", "seconds", "images")}
-    return {**kept, "smallest": entry is curve[0], "by_seed": by_seed(curve, mark)}
+    place = curve.index(entry)
+    before = curve[place - 1]["budget"] if place else 0
+    wanted = {seed: mark for each in curve for seed in each["fids"]} | dict(own or {})
+    return {**kept, "before": before, "by_seed": by_seed(curve, wanted)}
 
 
 def curve_table(figures: Figures) -> str:
@@ -94,23 +108,29 @@ def mark_table(figures: Figures) -> str:
 
 
 def reached(entry: Figures | None, slow: Figures | None, name: str) -> str:
-    """Seconds and images to a mark, and how many times sooner than the tutorial-style loop."""
+    """Seconds and images to a mark, and how many times sooner than the tutorial-style loop.
+
+    The loop's time lies above its largest budget that did not pass, ours at or below the one that
+    did: their quotient is the least that the ratio can be.
+    """
     if entry is None:
         return "not reached"
-    bound = "≤ " if entry["smallest"] else ""
+    bound = "" if entry["before"] else "≤ "
     text = f"{bound}{entry['budget']:g} s, {entry['images']:,.0f} images"
-    if slow is None or name == TUTORIAL or (slow["smallest"] and entry["smallest"]):
+    if slow is None or name == TUTORIAL or not slow["before"]:
         return text
-    ratio = f"{BOUNDS[slow['smallest'], entry['smallest']]}{slow['budget'] / entry['budget']:.1f}"
-    return f"{text} ({ratio} times sooner{spread_of_seeds(entry, slow)})"
+    ratio, least = (slow[key] / entry["budget"] for key in ("budget", "before"))
+    seeds = spread_of_seeds(entry, slow)
+    return f"{text} ({ratio:.1f} times sooner, at least {least:.1f}{seeds})"
 
 
 def spread_of_seeds(entry: Figures, slow: Figures) -> str:
-    """The ratios of the seeds that both racers have, each seed by its own FIDs."""
+    """The ratios of the seeds with which both racers pass, each seed by its own FIDs."""
     seeds = entry["by_seed"].keys() & slow["by_seed"].keys()
     pairs = [(slow["by_seed"][seed], entry["by_seed"][seed]) for seed in seeds]
     ratios = [a / b for a, b in pairs if a and b]
     if len(seeds) < 2 or not ratios:
         return ""
-    of = f"{len(seeds)}" if len(ratios) == len(seeds) else f"{len(ratios)} of {len(seeds)}"
-    return f"; {min(ratios):.1f} to {max(ratios):.1f}, {of} seeds"
+    spread = f"; {min(ratios):.1f} to {max(ratios):.1f}"
+    missing = len(seeds) - len(ratios)
+    return f"{spread}, {len(seeds)} seeds" + (f", of which {missing} never passed" * bool(missing))

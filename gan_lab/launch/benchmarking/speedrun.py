@@ -21,7 +21,9 @@ from gan_lab.launch.benchmarking.trials import compose
 SPLITS = ("test", "validation")
 GRID = (
     "A time is the smallest budget that passes; where that is the smallest of all, ≤ says that "
-    "less may do. Ratios: of these times, then of each seed's own."
+    "less may do. Ratios: of these times; the least that they can be, since the loop passes after "
+    "the largest of its times that does not; then of each seed's own, against its own loop where "
+    "the loop sets the mark."
 )
 
 
