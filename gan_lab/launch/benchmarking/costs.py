@@ -25,8 +25,8 @@ class Cost:
     Attributes:
         flops: of matrix products and convolutions, forward and backward, by torch's formulas.
         bytes: what operators read and write if nothing stays in a cache and nothing is fused:
-            each tensor argument once and each result once; views are free, and of what a gather
-            picks from, only what it picks counts.
+            each tensor argument once and each result once, as is what is changed in place; views
+            are free, and of what a gather picks from, only what it picks counts.
         operators: calls that do work, on a GPU about the number of kernels.
         saved: bytes that the forward passes keep for the backward passes, weights left out.
         weights: bytes of both players' weights, which is what ranks average.
@@ -84,7 +84,17 @@ def moved(func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> int:
     if func.overloadpacket in GATHERS:
         index = nbytes((args[1:], kwargs))
         return index + 2 * nbytes(result)
-    return nbytes((args, kwargs, result))
+    return nbytes((args, kwargs, result, changed(func, args, kwargs)))
+
+
+def changed(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Any]:
+    """What an operator writes without handing it on, as those do that change lists of tensors."""
+    if func._schema.returns:
+        return []
+    names = [argument.name for argument in func._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    written = [a.name for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
+    return [given[name] for name in written if name in given]
 
 
 def nbytes(tree: Any) -> int:
