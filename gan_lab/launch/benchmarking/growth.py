@@ -79,7 +79,9 @@ def explain(steps: Sequence[Figures], evaluation: Sequence[Figures], products: f
         "images": (images, [p["seconds"] for p in evaluation], [0, 0]),
     }
     for name, (rows, values, least) in fits.items():
-        found[name] = fit_above(rows, values, least) if rows else []
+        once = dict.fromkeys(zip(map(tuple, rows), values, strict=True))  # on however many axes
+        distinct, wanted = [row for row, _ in once], [value for _, value in once]
+        found[name] = fit_above(distinct, wanted, least) if rows else []
     for point, row, place in zip(steps, times, places, strict=True):
         says = {"predicted": dot(found["seconds"], row)}
         says["predicted_memory"] = dot(found["memory"], place)

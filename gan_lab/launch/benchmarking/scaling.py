@@ -40,7 +40,7 @@ def check(given: Figures, overrides: list[str]) -> Figures:
 
 @dataclass(frozen=True)
 class Point:
-    """A row of a table, and what measures one round of it."""
+    """A row of a table, and what measures one round of it; rows of one name share it."""
 
     table: str
     row: Figures
@@ -49,20 +49,24 @@ class Point:
     arguments: tuple[Any, ...]
 
 
-def plan(given: Figures, threads: int) -> list[Point]:
+def plan(given: Figures, threads: int, overrides: list[str]) -> list[Point]:
     """The points of all axes, in the order of the tables."""
     evaluated = [
         Point("evaluation", {"images": n}, f"evaluation-{n}", points.evaluation, (n,))
         for n in given["num_images"]
     ]
-    return [*step_points(given), *evaluated, *process_points(given, threads)]
+    return [*step_points(given, overrides), *evaluated, *process_points(given, threads)]
 
 
-def step_points(given: Figures) -> Iterator[Point]:
+def step_points(given: Figures, overrides: list[str]) -> Iterator[Point]:
+    """Every value of every axis; the recipe's own values are one point, whatever the axis."""
+    config = compose(str(given["experiment"]), *overrides)
     for axis, label in AXES.items():
         for value in given[axis]:
-            row, name = {"axis": label, "value": value}, f"{label.replace(' ', '-')}-{value}"
-            yield Point("steps", row, name, points.step, (axis, value, given["steps"]))
+            own = all(OmegaConf.select(config, key) == value for key in points.KEYS[axis])
+            name = "own" if own else f"{label.replace(' ', '-')}-{value}"
+            row, arguments = {"axis": label, "value": value}, (axis, value, given["steps"])
+            yield Point("steps", row, name, points.step, arguments)
 
 
 def process_points(given: Figures, threads: int) -> Iterator[Point]:
@@ -86,11 +90,14 @@ def measure(given: Figures, results: Results) -> Figures:
         key = {"config": config, "arguments": arguments, "round": turn}
         return results.get(f"{name}-{turn}", key, task, experiment, *arguments)
 
-    planned = plan(given, results.threads)
-    taken: dict[str, list[Figures]] = {point.name: [] for point in planned}
+    planned = plan(given, results.threads, results.overrides)
+    once: dict[str, Point] = {}
+    for point in planned:
+        once.setdefault(point.name, point)
+    taken: dict[str, list[Figures]] = {name: [] for name in once}
     for turn in range(given["rounds"]):
-        for point in planned:
-            taken[point.name].append(get(point.name, turn, point.task, *point.arguments))
+        for name, point in once.items():
+            taken[name].append(get(name, turn, point.task, *point.arguments))
     found: Figures = {"steps": [], "evaluation": [], "processes": []}
     for point in planned:
         found[point.table].append({**point.row, **merged(taken[point.name])})
@@ -117,8 +124,8 @@ def tables(figures: Figures) -> str:
         parts += [evaluation_table(model)]
     if figures["processes"]:
         text = (
-            "Ranks share one run (batch of the recipe each), jobs are runs side by side. Memory is "
-            "the largest process's, imports included."
+            "Ranks share one run (batch of the recipe each), jobs are runs side by side, all on "
+            "the processor. Memory is the largest process's, imports included."
         )
         parts += [text, process_table(figures)]
     return "\n\n".join([*parts, "### Predictions, not measured", growth.forecast(figures)])
