@@ -97,7 +97,7 @@ def steps(
     batch_size: int = BATCH_SIZE,
     workers: int = 0,
 ) -> Iterator[int]:
-    """Train without end; yield the real images of each step once both players have moved."""
+    """Train on the networks' device without end; yield each step's real images once both moved."""
     loader = DataLoader(
         Digits(images), batch_size, shuffle=True, num_workers=workers, drop_last=True
     )
@@ -105,10 +105,12 @@ def steps(
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=3e-4, betas=(0.5, 0.999))
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     losses: list[tuple[float, float]] = []  # for the plot at the end of the tutorial
+    device = next(generator.parameters()).device
     while True:
-        for real in loader:
-            ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
-            fake = generator(torch.rand(len(real), LATENT_DIM) * 2 - 1)
+        for batch in loader:
+            real = batch.to(device)
+            ones, zeros = (make(len(real), device=device) for make in (torch.ones, torch.zeros))
+            fake = generator(torch.rand(len(real), LATENT_DIM, device=device) * 2 - 1)
             optimizer_d.zero_grad()
             loss_real = criterion(discriminator(real), ones)
             loss_fake = criterion(discriminator(fake.detach()), zeros)
@@ -142,7 +144,9 @@ def counts(arguments: Sequence[str]) -> tuple[int, int]:
 
 def main(count: int, workers: int) -> None:
     torch.manual_seed(0)
-    loop = steps(Generator(), Discriminator(), digits(), workers=workers)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    networks = Generator().to(device), Discriminator().to(device)
+    loop = steps(*networks, digits(), workers=workers)
     next(loop)
     print(f"first step at {time.time():.3f}", flush=True)
     start = time.perf_counter()

@@ -15,6 +15,7 @@ import torch
 from omegaconf import DictConfig
 
 from gan_lab import RunError
+from gan_lab.launch import hardware
 from gan_lab.launch.benchmarking.costs import costs
 from gan_lab.launch.benchmarking.handloop import HandLoop
 from gan_lab.launch.benchmarking.results import Figures
@@ -57,7 +58,7 @@ def step(experiment: str, axis: str, value: int, steps: int, overrides: list[str
     changed = [f"{key}={value}" for key in KEYS[axis]]
     config = config_of(experiment, WARMUP + steps, *overrides, *changed)
     before = memory("VmRSS")
-    seconds = fit(config).seconds_per_step(WARMUP)
+    seconds = fit(config, warmup=WARMUP).seconds_per_step(WARMUP)
     taken = memory("VmHWM") - before
     _, cost = costs(HandLoop(config))
     return {"seconds": seconds, "memory": taken, "cost": asdict(cost)}
@@ -76,6 +77,7 @@ def large(experiment: str, overrides: list[str]) -> Figures:
 
 def evaluation(experiment: str, count: int, overrides: list[str]) -> Figures:
     """Seconds to draw so many images, take their features and compute one FID; the memory taken."""
+    hardware.spare_overhead()
     before = memory("VmRSS")
     generator = build(compose(experiment, *overrides).networks.generator, "networks.generator")
     extractor = load_extractor()
@@ -90,17 +92,18 @@ def evaluation(experiment: str, count: int, overrides: list[str]) -> Figures:
 def processes(
     experiment: str, kind: str, count: int, steps: int, threads: int, overrides: list[str]
 ) -> Figures:
-    """Images per second of ranks of one run, or of jobs at once; the cores are divided.
+    """Images per second of ranks of one run, or of jobs at once, which divide the cores.
 
-    Memory is the largest process's own, imports included, on a GPU the host's.
+    All of them on the processor, whatever else there is. Memory is the largest process's own,
+    imports included.
     """
     ranks, jobs = (count, 1) if kind == "ranks" else (1, count)
     plain = synthetic(experiment, WARMUP + steps, *overrides, ranks=ranks)
     command = [sys.executable, "-m", "gan_lab.train", f"experiment={experiment}", *QUIET, *plain]
     command += [f"trainer.log_every_n_steps={max(2, steps // 8)}", "logger=csv"]
+    command += ["trainer.accelerator=cpu"]
     if ranks > 1:
-        flags = {"accelerator": "cpu", "devices": ranks, "strategy": "ddp"}
-        command += [f"trainer.{key}={value}" for key, value in flags.items()]
+        command += [f"trainer.devices={ranks}", "trainer.strategy=ddp"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, threads // count))}
     with ExitStack() as stack:
         folders = [

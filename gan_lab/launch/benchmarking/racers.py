@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gan_lab import UserError
 from gan_lab.launch import assemble, hardware
+from gan_lab.launch.benchmarking.costs import device
 from gan_lab.launch.benchmarking.results import Figures
 from gan_lab.launch.benchmarking.trials import Judge, compose, fit, for_seconds, without_end
 from gan_lab.launch.entry import CONF
@@ -93,8 +94,8 @@ def race_tutorial(
     data = assemble.build_data(compose(DEFAULT, *overrides))
     data.prepare_data()
     torch.manual_seed(seed)
-    generator = module.Generator()
-    steps = module.steps(generator, module.Discriminator(), data.images("train")[0])
+    networks = module.Generator().to(device()), module.Discriminator().to(device())
+    generator, steps = networks[0], module.steps(*networks, data.images("train")[0])
     kept = snapshots(steps, generator, times)
     judge, judged_as = Judge(data, **judged), FromNormal(generator, module.LATENT_DIM)
     points = []
@@ -131,13 +132,14 @@ def rates(steps: int, seed: int, overrides: list[str]) -> Figures:
     config = compose(DEFAULT, *overrides, *batch_size, *without_end())
     data = assemble.build_data(config)
     data.prepare_data()
-    loop = module.steps(module.Generator(), module.Discriminator(), data.images("train")[0])
+    theirs = module.Generator().to(device()), module.Discriminator().to(device())
+    loop = module.steps(*theirs, data.images("train")[0])
     for _ in itertools.islice(loop, WARMUP):
         pass
     start = time.monotonic()
     seen = sum(itertools.islice(loop, steps))
-    theirs = seen / (time.monotonic() - start)
+    rate = seen / (time.monotonic() - start)
     networks = FromNormal(module.Generator(), module.LATENT_DIM), Logits(module.Discriminator())
     last = [network.to(memory_format=torch.channels_last) for network in networks]
-    trial = fit(config, WARMUP + steps, (last[0], last[1]))
-    return {"gan_lab": module.BATCH_SIZE / trial.seconds_per_step(WARMUP), "tutorial": theirs}
+    trial = fit(config, WARMUP + steps, (last[0], last[1]), WARMUP)
+    return {"gan_lab": module.BATCH_SIZE / trial.seconds_per_step(WARMUP), "tutorial": rate}

@@ -68,7 +68,7 @@ def alternate(config: DictConfig, steps: int, rounds: int) -> tuple[list[float],
     """Seconds per step of gan_lab and of the loop by hand, one of each a round."""
     ours, hand = [], []
     for _ in range(rounds):
-        ours.append(fit(config, WARMUP + steps).seconds_per_step(WARMUP))
+        ours.append(fit(config, WARMUP + steps, warmup=WARMUP).seconds_per_step(WARMUP))
         hand.append(HandLoop(config).seconds_per_step(WARMUP, steps))
     return ours, hand
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from gan_lab.data.datamodule import ImageData
 from gan_lab.launch import assemble
+from gan_lab.launch.benchmarking.handloop import synchronize
 from gan_lab.launch.compiling import compile_players
 from gan_lab.launch.entry import compose_run
 from gan_lab.launch.fit import prepare, quiet_lightning
@@ -36,20 +37,29 @@ QUIET = ["trainer.enable_progress_bar=false", *(f"++callbacks.{name}=null" for n
 class Clock(Callback):
     """When training began, and the end of every batch, by a clock that never goes back.
 
-    After `steps` batches, where given, it ends the training.
+    A GPU works on after a batch has been issued, so it is waited for where a time counts: after
+    `warmup` batches, and at the end. After `steps` batches, where given, the training ends.
     """
 
-    def __init__(self, steps: int | None = None) -> None:
+    def __init__(self, steps: int | None = None, warmup: int | None = None) -> None:
         self.steps = steps
+        self.awaited = (warmup, steps)
         self.ends: list[float] = []
 
     def on_train_start(self, *_: Any) -> None:
         self.start = time.monotonic()
 
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        if len(self.ends) + 1 in self.awaited:
+            synchronize(module.device)
         self.ends.append(time.monotonic())
         if len(self.ends) == self.steps:
             trainer.should_stop = True
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        if module.device.type == "cuda" and self.ends:
+            synchronize(module.device)
+            self.ends[-1] = time.monotonic()
 
 
 class FirstStep(Callback):
@@ -95,18 +105,19 @@ def fit(
     config: DictConfig,
     steps: int | None = None,
     networks: tuple[nn.Module, nn.Module] | None = None,
+    warmup: int | None = None,
 ) -> Trial:
     """Train as `gan_lab.train` does, with its loggers and checkpoints, in a folder that goes away.
 
     Left out: Signals, so that a measurement that is told to stop is lost instead of cut short; the
     files of a run folder that are written once; and what `compose` leaves out.
 
-    The budget is the config's, or so many `steps`; `networks` (generator, discriminator) take the
-    place of the config's.
+    The budget is the config's, or so many `steps`, of which the first `warmup` are to be left out;
+    `networks` (generator, discriminator) take the place of the config's.
     """
     quiet_lightning()
     with tempfile.TemporaryDirectory() as name:
-        folder, clock = Path(name), Clock(steps)
+        folder, clock = Path(name), Clock(steps, warmup)
         module, data = assemble.build_module(config), assemble.build_data(config)
         if networks is not None:
             module.generator, module.discriminator = networks
