@@ -167,8 +167,8 @@ def test_a_mark_takes_the_mean_over_seeds() -> None:
     curve = marks.curves(runs)
     assert [entry["fid"] for entry in curve["a"]] == [6.0, 2.0]
     first, second, never = (row["racers"]["a"] for row in marks.marks(curve, [6.0, 5.0, 1.5], []))
-    assert (first["budget"], first["images"], first["smallest"]) == (5, 9, True)
-    assert (second["budget"], second["smallest"]) == (10, False)
+    assert (first["budget"], first["images"], first["before"]) == (5, 9, 0)
+    assert (second["budget"], second["before"]) == (10, 5)
     assert second["by_seed"] == {"0": 5, "1": 10}
     assert never is None
 

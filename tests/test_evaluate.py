@@ -12,10 +12,13 @@ from PIL import Image
 
 from gan_lab.evaluate import evaluate
 from gan_lab.launch import assemble
+from gan_lab.launch.benchmarking.trials import Judge
+from gan_lab.launch.drawing import load_generator
 from gan_lab.launch.entry import guarded
 from gan_lab.metrics.features import FeatureNet, find_weights, save_extractor
 from gan_lab.metrics.foundation import FoundationExtractor
 from gan_lab.metrics.measures import MEASURES
+from gan_lab.training.callbacks.evaluation import EVALUATION_SEED
 from tests.conftest import run_generate, run_train, tiny_config
 
 NAMES = [name for name in MEASURES if name != "fid_infinity"]  # which takes more images than 40
@@ -59,6 +62,16 @@ def test_checkpoint_and_file_give_the_same_numbers(place: Path, tmp_path: Path, 
     assert all(name in table for name in NAMES)
     with Image.open(one.with_suffix(".png")) as picture:
         assert picture.width > 800
+
+
+def test_a_race_is_judged_as_evaluate_does(place: Path, tmp_path: Path) -> None:
+    root, output = f"data.root={place / 'data'}", tmp_path / "a.json"
+    run, seed = f"checkpoint={place / 'run'}", f"seed={EVALUATION_SEED}"
+    options = [root, seed, "num_images=40", "metrics=[fid]", f"output={output}"]
+    assert run_evaluate(run, *options) == 0
+    judge = Judge(assemble.build_data(tiny_config(root)), "test", 40)
+    measured = judge(load_generator(str(place / "run"), "cpu"))
+    assert measured == pytest.approx(json.loads(output.read_text())["metrics"]["fid"]["value"])
 
 
 @pytest.mark.slow
