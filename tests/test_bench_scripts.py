@@ -1,6 +1,8 @@
 """The scripts of benchmarks/: each loads, and what they switch is there to be switched."""
 
 import importlib.util
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +54,49 @@ def test_one_pass_is_what_the_networks_are_asked_for(changes: Any) -> None:
 
 
 def test_a_change_is_timed_with_and_without(changes: Any, capsys: Any) -> None:
-    changes.compare("tiny", changes.in_bfloat16, 2)
+    seen: list[bool] = []
+
+    def in_bfloat16(loop: HandLoop, on: bool) -> None:
+        changes.in_bfloat16(loop, on)
+        seen.append(loop.bfloat16)
+
+    changes.compare("tiny", in_bfloat16, 2)
+    assert seen == [False, True, True]  # and left on
     assert "tiny, in_bfloat16: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("setting", ["channels_last", "fused_optimizers"])
-def test_a_setting_is_two_loops(setting: str, changes: Any, capsys: Any) -> None:
-    assert setting in changes.SETTINGS
+def test_threads_and_nvml_are_switched(changes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(changes, "THREADS", 7)
+    monkeypatch.setattr(changes.torch, "set_num_threads", asked.append)
+    monkeypatch.setenv(changes.NVML, "0")
+    for on in (False, True):
+        changes.all_threads(None, on)
+        changes.without_nvml(None, on)
+        assert (changes.NVML in os.environ) == (not on)
+    assert asked == [1, 7]
+
+
+LOOKS: dict[str, Callable[[HandLoop], Any]] = {
+    "channels_last": lambda loop: loop.module.memory_format,
+    "fused_optimizers": lambda loop: loop.optimizer_g.defaults["fused"],
+}
+
+
+@pytest.mark.parametrize("setting", LOOKS)
+def test_a_setting_is_two_loops(setting: str, changes: Any, capsys: Any, monkeypatch) -> None:
+    assert LOOKS.keys() == changes.SETTINGS.keys()
+    built: list[HandLoop] = []
+
+    def build(config: Any) -> HandLoop:
+        built.append(HandLoop(config))
+        return built[-1]
+
+    monkeypatch.setattr(changes, "HandLoop", build)
     changes.compare_setting("tiny", setting, 2)
     assert f"tiny, {setting}: " in capsys.readouterr().out
+    without, with_it = (LOOKS[setting](loop) for loop in built)
+    assert without != with_it
 
 
 def test_the_ratio_is_of_with_by_without(changes: Any, capsys: Any) -> None:

@@ -170,6 +170,70 @@ def test_what_is_changed_in_place_is_written_too() -> None:
     assert together.bytes == alone.bytes == 3 * 150 * 4
 
 
+def test_adam_in_one_kernel_reads_its_gradients_only() -> None:
+    """Weights and both moments are read and written, gradients and the count of steps read."""
+    weights = [nn.Parameter(torch.zeros(100)), nn.Parameter(torch.zeros(50))]
+    optimizer = torch.optim.Adam(weights, fused=True)
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    with Traffic() as traffic:
+        optimizer.step()
+    count = 2 * 4  # bytes of both weights' counts, raised by one before
+    assert traffic.bytes == 7 * 150 * 4 + count + 2 * count
+
+
+def test_a_point_that_stands_thrice_counts_once_in_the_model() -> None:
+    costs = [
+        {"flops": n * 1e9, "bytes": n * 1e6, "state": n, "saved": n**2} for n in (1.0, 2.0, 4.0)
+    ]
+    taken = zip(costs, (1.0, 1.7, 4.5), strict=True)
+    steps = [{"seconds": s, "memory": s, "cost": cost} for cost, s in taken]
+    once, thrice = (growth.explain(given, [], 1e12) for given in (steps, [*steps, *2 * steps[:1]]))
+    assert once["seconds"] == thrice["seconds"]
+    assert once["memory"] == thrice["memory"]
+    assert len(thrice["steps"]) == 5
+
+
+def test_the_first_start_of_each_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def seconds(name: str, overrides: list[str]) -> float:
+        asked.append(name)
+        return 99.0 if asked.count(name) == 1 else 1.0
+
+    monkeypatch.setattr(startup, "seconds", seconds)
+    assert startup.rounds(["a", "b"], 2, []) == {"seconds": {"a": [1.0, 1.0], "b": [1.0, 1.0]}}
+    assert asked == ["a", "b"] * 3
+
+
+def test_a_start_has_the_threads_of_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def run(command: list[str], env: dict[str, str], **_: Any) -> Any:
+        given.append((command, env["OMP_NUM_THREADS"]))
+        return SimpleNamespace(stdout=f"{startup.SAID}1e12", stderr="")
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(startup, "subprocess", SimpleNamespace(run=run))
+    assert startup.seconds("dcgan_mnist", []) > 0
+    ((command, threads),) = given
+    assert threads == "7"
+    assert not [part for part in command if "evaluation" in part]  # which a start has to prepare
+
+
+def test_a_device_is_waited_for_where_steps_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    clock = trials.Clock(steps=5, warmup=2)
+    monkeypatch.setattr(trials, "synchronize", lambda device: waited.append(len(clock.ends)))
+    trainer = SimpleNamespace(should_stop=False)
+    for _ in range(5):
+        assert not trainer.should_stop
+        clock.on_train_batch_end(trainer, SimpleNamespace(device=torch.device("cpu")))
+    assert trainer.should_stop
+    assert waited == [1, 4]  # before the ends of the second and the fifth
+
+
 def test_a_point_of_several_axes_is_measured_once(here: None, tmp_path: Path, monkeypatch) -> None:
     """The recipe's own batch, width and image size are the same training."""
     measured: list[tuple[str, int]] = []

@@ -88,13 +88,18 @@ def moved(func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> int:
 
 
 def changed(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Any]:
-    """What an operator writes without handing it on, as those do that change lists of tensors."""
+    """What an operator writes without handing it on, as those do that change lists of tensors.
+
+    Fused optimizers may write gradients, too, but only to scale them back.
+    """
     if func._schema.returns:
         return []
     names = [argument.name for argument in func._schema.arguments]
     given = {**dict(zip(names, args, strict=False)), **kwargs}
-    written = [a.name for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
-    return [given[name] for name in written if name in given]
+    written = {a.name for a in func._schema.arguments if a.alias_info and a.alias_info.is_write}
+    if given.get("grad_scale") is None:
+        written.discard("grads")
+    return [given[name] for name in written & given.keys()]
 
 
 def nbytes(tree: Any) -> int:

@@ -60,7 +60,7 @@ def plan(given: Figures, threads: int, overrides: list[str]) -> list[Point]:
 
 def step_points(given: Figures, overrides: list[str]) -> Iterator[Point]:
     """Every value of every axis; the recipe's own values are one point, whatever the axis."""
-    config = compose(str(given["experiment"]), *overrides)
+    config = points.config_of(str(given["experiment"]), 1, *overrides)
     for axis, label in AXES.items():
         for value in given[axis]:
             own = all(OmegaConf.select(config, key) == value for key in points.KEYS[axis])

@@ -37,8 +37,8 @@ QUIET = ["trainer.enable_progress_bar=false", *(f"++callbacks.{name}=null" for n
 class Clock(Callback):
     """When training began, and the end of every batch, by a clock that never goes back.
 
-    A GPU works on after a batch has been issued, so it is waited for where a time counts: after
-    `warmup` batches, and at the end. After `steps` batches, where given, the training ends.
+    After `steps` batches, where given, the training ends. A GPU works on after a batch has been
+    issued, so it is waited for where steps are counted: after the first `warmup`, after the last.
     """
 
     def __init__(self, steps: int | None = None, warmup: int | None = None) -> None:
@@ -55,11 +55,6 @@ class Clock(Callback):
         self.ends.append(time.monotonic())
         if len(self.ends) == self.steps:
             trainer.should_stop = True
-
-    def on_train_end(self, trainer: Any, module: Any) -> None:
-        if module.device.type == "cuda" and self.ends:
-            synchronize(module.device)
-            self.ends[-1] = time.monotonic()
 
 
 class FirstStep(Callback):
