@@ -112,6 +112,7 @@ def test_a_race_from_start_to_report(
     assert capsys.readouterr().out.count("measuring ") == 1  # what is there is not done again
 
 
+@pytest.mark.slow
 def test_a_recipe_that_changes_is_measured_anew(here: None, scored: None, tmp_path: Path) -> None:
     quick = ["task=speedrun", "speedrun.seeds=[0]", "speedrun.tutorial=[]", "speedrun.mark_at=[]"]
     budgets = "{speedrun_mnist: [0.1], speedrun_unlabelled_mnist: [], dcgan_mnist: []}"
@@ -237,6 +238,7 @@ def test_what_is_refused(command: str, tmp_path: Path, status_and_message) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_step_from_counts_to_table(here: None, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(step, "WARMUP", 1)
     command = ["task=step", "step.experiments=[dcgan_mnist]", "step.batch_size=16"]
@@ -450,6 +452,7 @@ def meta_batches() -> Any:
     return iter(ResidentBatches(images, labels, 16, seed=0, device="meta"))
 
 
+@pytest.mark.slow
 def test_a_step_never_waits_for_the_device(on_meta: GAN, monkeypatch) -> None:
     monkeypatch.setattr(GAN, "is_logging", False)
     batches = meta_batches()

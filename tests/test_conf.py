@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from gan_lab.launch.entry import CONF, compose_run, guarded
 from gan_lab.launch.schema import conform_node
 from gan_lab.launch.searching import settings
 from gan_lab.train import train
-from tests.conftest import NARROW
+from tests.conftest import NARROW, sampled
 
 
 def options(group: str) -> list[str]:
@@ -22,7 +22,7 @@ def options(group: str) -> list[str]:
 
 APART = ("data", "hydra", "sweep", "table")  # tested otherwise, or no group of train
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in APART)
-OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
+OPTIONS = [f"{group}={option}" for group in GROUPS for option in options(group)]
 PROGRAMS = sorted(path.stem for path in CONF.glob("*.yaml"))
 EXPERIMENTS = options("experiment")
 SMALL = ["data=fake", "data.batch_size=16", "trainer.max_time=null", "trainer.max_epochs=1"]
@@ -33,20 +33,30 @@ def train_small(folder: Path, *choices: str) -> int:
     return guarded("train", train, [f"hydra.run.dir={folder}", *SMALL, *choices])
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_trains_two_steps(
-    group: str, option: str, tmp_path: Path, monkeypatch
-) -> None:
+@pytest.mark.parametrize("choice", sampled(OPTIONS, 12))
+def test_every_option_trains_two_steps(choice: str, tmp_path: Path, monkeypatch) -> None:
+    group, option = choice.split("=")
     if group == "logger" and option in ("wandb", "mlflow"):
         pytest.importorskip(option, reason=f"pip install 'gan_lab[{option}]'")
     monkeypatch.chdir(tmp_path)  # where MLflow's store goes
-    assert train_small(tmp_path / "run", f"{group}={option}") == 0
+    assert train_small(tmp_path / "run", choice) == 0
 
 
-@pytest.mark.parametrize(
-    ("networks", "optimizer", "objective"),
-    list(product(*[options(group) for group in ("networks", "optimizer", "objective")])),
-)
+def latin_square() -> list[tuple[str, str, str]]:
+    """Networks, optimizer, objective: any two options meet in some run, as three need not."""
+    networks, optimizers, objectives = (options(g) for g in ("networks", "optimizer", "objective"))
+    size = max(map(len, (networks, optimizers, objectives)))
+    triples = product(range(size), repeat=2)
+    return sorted(
+        {
+            (networks[i % len(networks)], optimizers[j % len(optimizers)], objectives[k])
+            for i, j in triples
+            if (k := (i + j) % size) < len(objectives)
+        }
+    )
+
+
+@pytest.mark.parametrize(("networks", "optimizer", "objective"), latin_square())
 @pytest.mark.slow
 def test_options_combine(networks: str, optimizer: str, objective: str, tmp_path: Path) -> None:
     choices = [f"networks={networks}", f"optimizer={optimizer}", f"objective={objective}"]
@@ -94,7 +104,14 @@ def test_experiments_say_their_command_and_name_their_runs(name: str) -> None:
     assert folder.parts[:2] == ("runs", name)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_any_two_options_meet() -> None:
+    groups = [options(group) for group in ("networks", "optimizer", "objective")]
+    for one, other in combinations(range(3), 2):
+        met = {(triple[one], triple[other]) for triple in latin_square()}
+        assert met == set(product(groups[one], groups[other]))
+
+
+@pytest.mark.parametrize("name", sampled(EXPERIMENTS, 6))
 def test_time_replaces_the_default_epochs(name: str) -> None:
     timed, _ = compose_run("train", [f"experiment={name}", "trainer.max_time=00:00:05:00"])
     assert timed.trainer.max_epochs is None

@@ -12,7 +12,7 @@ from gan_lab.launch.entry import CONF, compose_run, guarded
 from gan_lab.objectives.losses import NonSaturating
 from gan_lab.train import train
 from gan_lab.training.module import GAN
-from tests.conftest import NARROW, TINY, run_train
+from tests.conftest import NARROW, TINY, run_train, sampled
 
 FREE = [text for text in TINY if not text.startswith("trainer.max_epochs")]  # debug sets the budget
 
@@ -43,7 +43,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("option", sorted(path.stem for path in (CONF / "debug").glob("*.yaml")))
 @pytest.mark.parametrize(
-    "experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+    "experiment", sampled(sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")), 15)
 )
 def test_composes_on_top_of_every_experiment(option: str, experiment: str) -> None:
     plain, _ = compose_run("train", [f"debug={option}"])
@@ -61,6 +61,7 @@ def test_one_batch_moves_both_players_and_ends(tmp_path: Path, steps: list) -> N
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_overfit_repeats_its_batches_with_new_latents(tmp_path: Path, steps: list) -> None:
     assert debug(tmp_path / "run", "overfit", "trainer.max_epochs=6") == 0
     assert len(steps) == 6
@@ -70,6 +71,7 @@ def test_overfit_repeats_its_batches_with_new_latents(tmp_path: Path, steps: lis
         assert not torch.equal(step["fake"], steps[0]["fake"])
 
 
+@pytest.mark.slow
 def test_overfit_repeats_a_few_batches_in_turn(tmp_path: Path, steps: list) -> None:
     few = ["trainer.overfit_batches=3", "trainer.max_epochs=2"]
     assert debug(tmp_path / "run", "overfit", *few) == 0
@@ -80,12 +82,14 @@ def test_overfit_repeats_a_few_batches_in_turn(tmp_path: Path, steps: list) -> N
     assert not torch.equal(first[0]["real"], first[1]["real"])
 
 
+@pytest.mark.slow
 def test_overfit_learns_its_batch(tmp_path: Path) -> None:
     frozen = ["optimizer.generator.lr=0", "optimizer.discriminator.lr=1e-2"]
     assert debug(tmp_path / "run", "overfit", *frozen, "trainer.max_epochs=25") == 0
     assert result(tmp_path / "run")["last"]["discriminator/accuracy_real"] == 1
 
 
+@pytest.mark.slow
 def test_without_overfit_the_batches_differ(tmp_path: Path, steps: list) -> None:
     assert run_train(tmp_path / "run", "trainer.limit_train_batches=1") == 0
     assert len(steps) == 2
@@ -93,6 +97,7 @@ def test_without_overfit_the_batches_differ(tmp_path: Path, steps: list) -> None
 
 
 @pytest.mark.parametrize("profiler", ["simple", "advanced"])
+@pytest.mark.slow
 def test_profiler_reports_into_the_run_folder(profiler: str, tmp_path: Path, capsys: Any) -> None:
     choice = [f"trainer.profiler={profiler}", "trainer.limit_train_batches=3"]
     assert debug(tmp_path / "run", "profiler", *choice) == 0
@@ -102,6 +107,7 @@ def test_profiler_reports_into_the_run_folder(profiler: str, tmp_path: Path, cap
     assert "train_dataloader_next" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_anomaly_is_watched_for_in_every_step(tmp_path: Path, steps: list) -> None:
     choice = ["trainer.max_epochs=1", "callbacks.health=null"]
     assert debug(tmp_path / "run", "anomaly", *choice) == 0

@@ -30,6 +30,7 @@ def test_a_finished_run(finished_run: Path, tmp_path: Path, capsys) -> None:
     assert "too early to tell" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_running_or_killed_run_is_read_as_far_as_it_went(finished_run: Path, tmp_path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder)
@@ -40,6 +41,7 @@ def test_a_running_or_killed_run_is_read_as_far_as_it_went(finished_run: Path, t
     assert examined(folder, tmp_path / "b.json")["images_seen"] == 0
 
 
+@pytest.mark.slow
 def test_a_diverged_run(tmp_path: Path) -> None:
     wild = ["optimizer=sgd", "optimizer.discriminator.lr=1e30", "trainer.log_every_n_steps=2"]
     assert run_train(tmp_path / "run", *wild) == 1
@@ -74,6 +76,7 @@ def test_what_is_no_run_is_refused(finished_run: Path, tmp_path: Path, status_an
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_without_the_monitor_is_refused_with_the_reason(
     tmp_path: Path, status_and_message
 ) -> None:

@@ -64,6 +64,7 @@ def test_checkpoint_and_file_give_the_same_numbers(place: Path, tmp_path: Path, 
         assert picture.width > 800
 
 
+@pytest.mark.slow
 def test_a_race_is_judged_as_evaluate_does(place: Path, tmp_path: Path) -> None:
     root, output = f"data.root={place / 'data'}", tmp_path / "a.json"
     run, seed = f"checkpoint={place / 'run'}", f"seed={EVALUATION_SEED}"
@@ -95,6 +96,7 @@ class Thumbnails(torch.nn.Module):
         return (torch.nn.functional.avg_pool2d(images.float(), 14),)
 
 
+@pytest.mark.slow
 def test_what_needs_classes_is_left_out_with_a_note(place, tmp_path, capsys, monkeypatch) -> None:
     from gan_lab.launch import judging
 
@@ -112,6 +114,7 @@ def test_what_needs_classes_is_left_out_with_a_note(place, tmp_path, capsys, mon
     assert output.with_suffix(".png").is_file()
 
 
+@pytest.mark.slow
 def test_what_few_images_do_not_allow(place: Path, tmp_path: Path, status_and_message) -> None:
     output = tmp_path / "a.json"
     given = [f"images={place / 'images.npz'}", f"data.root={place / 'data'}", *SMALL]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytorch_lightning import Trainer
 
-from tests.conftest import run_train
+from tests.conftest import run_train, sampled
 from tests.errors_table import SETTINGS
 
 WORKS = [
@@ -57,7 +57,7 @@ WORKS = [
 ]
 
 
-@pytest.mark.parametrize("flag", WORKS)
+@pytest.mark.parametrize("flag", sampled(WORKS, 8))
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
 def test_flag_works(flag: str, tmp_path: Path) -> None:
     assert run_train(tmp_path / "run", "trainer.max_epochs=1", f"trainer.{flag}") == 0

@@ -104,6 +104,7 @@ def test_configs_may_lie_elsewhere(flag: str, sweep, trainer: Trainer, elsewhere
 
 
 @pytest.mark.parametrize("flag", ["hydra.searchpath=['file://{}']", "--config-dir={}"])
+@pytest.mark.slow
 def test_a_launchers_process_finds_them_too(flag, elsewhere: Path, tmp_path, monkeypatch) -> None:
     """It knows what goes with the job, and nothing of the command."""
     given = ["experiment=mine", "data=fake", "seed=0"]
@@ -257,6 +258,7 @@ def test_a_launcher_may_be_chosen_by_a_config(typed, sweep, elsewhere, tmp_path,
     assert launched[1].gpus == ("7",)
 
 
+@pytest.mark.slow
 def test_a_job_whose_time_was_over_says_so(sweep, trainer, monkeypatch, capsys) -> None:
     utils = pytest.importorskip("submitit.core.utils")
 
@@ -321,6 +323,7 @@ def test_a_budget_grows_where_its_bound_is_left_out(before, grown, sweep, traine
     assert [overrides[1:] for _, overrides in trainer.asked] == [grown] * 2
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused(sweep, trainer: Trainer, tmp_path, status_and_message) -> None:
     assert sweep(RATES) == 0
     trainer.asked.clear()
@@ -540,6 +543,7 @@ def test_a_driver_that_does_not_answer_has_no_gpus(error: Exception, monkeypatch
     list_gpus.cache_clear()
 
 
+@pytest.mark.slow
 def test_gpus_are_looked_for_where_a_launcher_divides_them(sweep, monkeypatch) -> None:
     asked: list[int] = []
 

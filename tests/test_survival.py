@@ -93,6 +93,7 @@ def save_after_last_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda stops: "_".join(map(str, stops)),
 )
 @pytest.mark.parametrize("stage", ["batch", "epoch"])
+@pytest.mark.slow
 def test_a_run_stopped_again_and_again_ends_like_another(
     stage: str, stops: list[int], whole: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_run_stopped_again_and_again_ends_like_another(
 
 
 @pytest.mark.parametrize("minutes", ["1e-9", "null"], ids=["every_step", "every_epoch"])
+@pytest.mark.slow
 def test_a_run_killed_at_its_end_is_ended(minutes: str, tmp_path: Path) -> None:
     """All steps are saved; the last grid, the evolution and result.json are not there yet."""
     whole = tmp_path / "whole"
@@ -120,6 +122,7 @@ def test_a_run_killed_at_its_end_is_ended(minutes: str, tmp_path: Path) -> None:
     assert_equal_records(whole, copy)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_again(whole: Path, copy: Path) -> None:
     shutil.rmtree(copy / "checkpoints")
     (copy / "result.json").unlink()
@@ -206,6 +209,7 @@ def test_the_previous_checkpoint_is_one_save_older(whole: Path) -> None:
     assert state_of(whole)["progress"]["images_seen"] == 256
 
 
+@pytest.mark.slow
 def test_what_kills_left_half_written_is_removed(copy: Path) -> None:
     (copy / "result.json").unlink()
     halves = [copy / ".metrics.csv.123", copy / "samples" / ".images_1.png.9"]
@@ -227,6 +231,7 @@ def plant(folder: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 def test_hidden_files_of_others_are_left_alone(copy: Path, tmp_path: Path) -> None:
     (copy / "result.json").unlink()
     old, new = plant(copy), plant(tmp_path / "new")
@@ -245,6 +250,7 @@ def test_a_new_run_removes_only_what_is_surely_of_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_records_reach_the_disk_before_the_checkpoint(tmp_path: Path, monkeypatch) -> None:
     order: list[str] = []
     save, fsync = checkpoint.save, os.fsync
@@ -300,6 +306,7 @@ def test_a_checkpoint_of_the_first_format_loads_and_makes_images(tmp_path: Path)
     assert np.load(output)["images"].shape == (4, 28, 28, 1)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_checkpoint_of_the_first_format(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     config = checkpoint.load(FIXTURE)["config"]
@@ -348,6 +355,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_told_of_the_first(copy: Path, status_and_message) -> None:
     (copy / "result.json").unlink()
     before = contents(copy)
@@ -459,6 +467,7 @@ def assert_same_but_pictures(whole: Path, run: Path) -> None:
 
 
 @pytest.mark.usefixtures("unlimited")
+@pytest.mark.slow
 def test_a_disk_that_stays_full_ends_with_the_reason_and_the_last_good_checkpoint(
     whole: Path, tmp_path: Path, monkeypatch, status_and_message
 ) -> None:
@@ -479,6 +488,7 @@ def test_a_disk_that_stays_full_ends_with_the_reason_and_the_last_good_checkpoin
 
 
 @pytest.mark.usefixtures("unlimited")
+@pytest.mark.slow
 def test_a_disk_that_is_full_from_the_start_ends_in_words(
     tmp_path: Path, status_and_message
 ) -> None:
@@ -538,6 +548,7 @@ def test_what_could_not_be_saved_is_not_the_best(tmp_path: Path, capsys) -> None
 
 
 @pytest.mark.usefixtures("unlimited")
+@pytest.mark.slow
 def test_what_is_missing_at_the_end_is_named(tmp_path: Path, monkeypatch, capsys) -> None:
     original = Checkpoints.on_train_start
 
@@ -554,6 +565,7 @@ def test_what_is_missing_at_the_end_is_named(tmp_path: Path, monkeypatch, capsys
 
 
 @pytest.mark.usefixtures("unlimited")
+@pytest.mark.slow
 def test_void_rows_that_cannot_be_dropped_end_the_start(
     whole: Path, copy: Path, monkeypatch, status_and_message
 ) -> None:
@@ -622,6 +634,7 @@ def test_a_mount_that_vanished_is_not_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("unlimited")
 @pytest.mark.parametrize("mount", ["above the run", "the run"])
+@pytest.mark.slow
 def test_a_run_whose_mount_vanished_fails_and_builds_no_other(
     mount: str, tmp_path: Path, monkeypatch, status_and_message
 ) -> None:
@@ -695,6 +708,7 @@ def test_a_second_interrupt_ends_at_once(monkeypatch) -> None:
     assert statuses == [130]
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_last_step_leaves_a_whole_run(
     whole: Path, tmp_path: Path, monkeypatch
 ) -> None:

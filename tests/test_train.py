@@ -163,6 +163,7 @@ def assert_same_runs(whole: Path, parts: Path) -> None:
     assert [p.read_bytes() for p in pictures[0]] == [p.read_bytes() for p in pictures[1]]
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_checkpoint_starts_at_image_0(
     finished_run: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_finished_run_says_so(finished_run: Path, capsys) -> None:
     assert (finished_run / "metrics.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_budget_may_grow(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_train(run, "trainer.max_epochs=1", "schedule=constant") == 0
@@ -248,6 +250,7 @@ def test_divergence_ends_with_status_1_and_keeps_the_checkpoint(
     assert not checkpoints  # nothing that is not a number was saved
 
 
+@pytest.mark.slow
 def test_time_is_a_budget(tmp_path: Path) -> None:
     timed = ["trainer.max_epochs=100000", "trainer.max_time=00:00:00:02"]
     assert run_train(tmp_path / "run", *timed) == 0

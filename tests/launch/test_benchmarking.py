@@ -134,6 +134,7 @@ def test_code_and_settings_are_both_watched() -> None:
         assert len(list(folder.rglob(pattern))) > 50
 
 
+@pytest.mark.slow
 def test_a_batch_costs_the_same_out_of_any_training_set() -> None:
     def traffic(images: int) -> float:
         loop = HandLoop(tiny_config(f"data.source.num_images={images}", "data.holdout=32"))
@@ -234,6 +235,7 @@ def test_a_device_is_waited_for_where_steps_are_counted(monkeypatch: pytest.Monk
     assert waited == [1, 4]  # before the ends of the second and the fifth
 
 
+@pytest.mark.slow
 def test_a_point_of_several_axes_is_measured_once(here: None, tmp_path: Path, monkeypatch) -> None:
     """The recipe's own batch, width and image size are the same training."""
     measured: list[tuple[str, int]] = []
@@ -391,6 +393,7 @@ def test_a_seed_is_held_against_its_own_loop() -> None:
     assert said == "10 s, 1,000 images (8.0 times sooner, at least 6.0; 8.0 to 16.0, 2 seeds)"
 
 
+@pytest.mark.slow
 def test_the_defaults_of_the_race_are_sound() -> None:
     asked = given()
     times = speedrun.check(asked, [])["tutorial"]
@@ -409,6 +412,7 @@ def test_what_lies_beyond_the_loop_may_be_less_than_nothing() -> None:
     assert "25.0%" in lines[2]
 
 
+@pytest.mark.slow
 def test_a_timed_training_has_what_every_training_has(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Any] = []
 
@@ -438,6 +442,7 @@ def test_rounds_become_a_median_with_its_range() -> None:
 @pytest.mark.parametrize(
     ("experiment", "networks"), [("r3gan_mnist", "r3gan"), ("stylegan_mnist", "style")]
 )
+@pytest.mark.slow
 def test_residual_and_style_networks_are_counted(experiment: str, networks: str) -> None:
     small = [o for o in TINY if "max_epochs" not in o]
     config = trials.compose(experiment, *small, *NARROW[networks], *trials.without_end())

@@ -36,6 +36,7 @@ def reported(*places: Path, by: str = "best") -> Report:
     return report_of(gathering.gather(places), by)
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_the_seed_alone_are_one_row(tmp_path: Path) -> None:
     for seed, fid in enumerate((10.0, 12.0, 17.0)):
         make_run(tmp_path / f"a{seed}", (30, fid, fid + 1), seed, changes={"name": f"x{seed}"})
@@ -608,6 +609,7 @@ def test_evaluations_count_where_their_runs_do(tmp_path: Path) -> None:
     assert found.rows == {"generator.lr=1e-3": {"fid": (1, 5.0, None)}}
 
 
+@pytest.mark.slow
 def test_a_real_run_is_read(finished_run: Path, tmp_path: Path) -> None:
     record = read_run(finished_run)
     assert record.status == "finished"

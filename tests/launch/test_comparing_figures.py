@@ -57,6 +57,7 @@ def test_without_spread_there_is_no_test() -> None:
     assert summarise([3.0]) == (1, 3.0, None)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     random = np.random.default_rng(0)
     inside = 0

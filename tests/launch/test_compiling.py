@@ -104,6 +104,7 @@ def test_a_critic_with_spectral_norm_stays_as_it_is(fresh, cache, tmp_path: Path
 NEWER = ("compile", "memory_format")  # settings that came later than the first runs
 
 
+@pytest.mark.slow
 def test_runs_made_before_there_were_these_settings_go_on(
     finished_run: Path, tmp_path: Path
 ) -> None:

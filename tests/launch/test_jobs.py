@@ -157,6 +157,7 @@ def test_it_is_asked_to_end_then_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an orphan trains on")
+@pytest.mark.slow
 def test_it_ends_with_its_starter(tmp_path: Path) -> None:
     code = f"""
 import time

@@ -54,12 +54,14 @@ def test_a_missing_package_ends_in_one_message(
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_logger_that_is_switched_off_needs_nothing(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(loggers, "find_spec", lambda package: None)
     off = ["logger=wandb", "trainer.logger=false", "trainer.max_epochs=1"]
     assert run_train(tmp_path / "run", *off) == 0
 
 
+@pytest.mark.slow
 def test_loggers_of_lightning_work_too(tmp_path: Path) -> None:
     csv = "+logger.csv._target_=pytorch_lightning.loggers.CSVLogger"
     assert run_train(tmp_path / "run", csv, "trainer.max_epochs=1") == 0

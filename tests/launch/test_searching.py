@@ -165,6 +165,7 @@ def test_a_trial_is_compared_with_others_at_the_same_measurement() -> None:
     assert pruning.hopeless(trial, columns, given) is None  # said once
 
 
+@pytest.mark.slow
 def test_verdicts_and_what_is_no_number_end_a_trial() -> None:
     pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
     given = settings_of()
@@ -186,6 +187,7 @@ def test_verdicts_and_what_is_no_number_end_a_trial() -> None:
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_finalists_have_other_seeds_than_what_chose_them(given: list[str]) -> None:
     with pytest.raises(UserError, match="what chose a finalist cannot judge it; give seeds= "):
         settings_of(*given)
@@ -219,6 +221,7 @@ def test_no_password_is_recorded_with_the_command() -> None:
         assert studies.shown(["sweep", override], "ADDRESS") == ["sweep", "storage=ADDRESS"]
 
 
+@pytest.mark.slow
 def test_workers_that_start_at_once_share_a_fresh_file(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="pip install 'gan_lab[search]'")
     url = storage.read_url(None, tmp_path)

@@ -94,6 +94,7 @@ def test_stacked_digits_need_three_channels(tmp_path: Path) -> None:
         known_modes(data)
 
 
+@pytest.mark.slow
 def test_stacked_digits_against_noise(mnist: MNIST, monkeypatch: pytest.MonkeyPatch) -> None:
     source = StackedMNIST("unused", num_images=400)
     monkeypatch.setattr(source, "_digits", mnist)

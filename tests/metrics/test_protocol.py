@@ -93,6 +93,7 @@ def test_pixel_neighbours_are_exact_in_whole_numbers_and_in_floats(
     assert copies.distances.tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_the_cache_changes_nothing_but_the_time(extractor, reals, tmp_path, monkeypatch):
     fake = byte_images(100)
     without = evaluate_images(fake, reals, extractor, metrics=QUICK)
@@ -110,6 +111,7 @@ def test_the_cache_changes_nothing_but_the_time(extractor, reals, tmp_path, monk
     assert len(calls) == 1  # the generated images
 
 
+@pytest.mark.slow
 def test_other_reals_do_not_meet_a_stale_cache(extractor, reals, tmp_path):
     fake = byte_images(100)
     evaluate_images(fake, reals, extractor, tmp_path, metrics=["fid"])
@@ -160,6 +162,7 @@ def test_what_few_images_do_not_allow_is_left_out(extractor, reals):
         evaluate_images(byte_images(40), reals, extractor, metrics=["fid", "fid_infinity"])
 
 
+@pytest.mark.slow
 def test_a_metric_without_its_floor_is_left_out(extractor, reals):
     few = Reals("noise", "test", reals.train[:100], reals.reference)
     result = evaluate_images(byte_images(300), few, extractor)
@@ -168,6 +171,7 @@ def test_a_metric_without_its_floor_is_left_out(extractor, reals):
     assert "fid_infinity" in alone["metrics"]
 
 
+@pytest.mark.slow
 def test_a_class_that_the_reals_lack(extractor, reals):
     shown = extractor.features(reals.reference)[1].argmax(1)
     lacking = Reals("noise", "test", reals.train, reals.reference[shown != 2])

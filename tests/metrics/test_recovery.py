@@ -80,6 +80,7 @@ def test_p_values_are_uniform_under_the_null():
     assert sum(value < 0.5 for value in values) / 300 == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.slow
 def test_a_generator_that_stores_its_training_images_is_caught():
     """Positive control: it can draw mixtures of 16 stored images, and nothing else."""
     images = 0.5 * normal(32, 36, seed=4).view(-1, 1, 6, 6)

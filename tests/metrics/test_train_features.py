@@ -27,6 +27,7 @@ def test_network_is_kept_beside_the_data_with_its_card(tmp_path):
     assert load_extractor(path).identity == card["sha256"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(tmp_path):
     paths = [tmp_path / f"{name}.safetensors" for name in ("one", "two", "other")]
     for path, seed in zip(paths, (1, 1, 2), strict=True):
@@ -35,6 +36,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     assert one == two != other
 
 
+@pytest.mark.slow
 def test_it_learns_the_classes():
     images, labels = byte_images(512), torch.arange(512) % 4
     net = fit(images, labels, 4, epochs=4, batch_size=32)

@@ -8,6 +8,7 @@ from gan_lab.metrics.two_sample import accuracy_curve, binomial_interval, two_sa
 from tests.metrics.conftest import byte_images
 
 
+@pytest.mark.slow
 def test_equal_distributions_leave_the_critic_guessing():
     result = two_sample_test(byte_images(400), byte_images(400, seed=1), 200, 200, steps=60)
     assert result.interval[0] < 0.5 < result.interval[1]
@@ -29,6 +30,7 @@ def test_the_same_seed_gives_the_same_accuracy_and_no_global_randomness():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+@pytest.mark.slow
 def test_accuracy_rises_with_the_number_of_training_images():
     real, fake = byte_images(600), byte_images(600, seed=1) + 15
     curve = accuracy_curve(real, fake, sizes=[4, 400], num_test=200, seeds=[0], steps=60)

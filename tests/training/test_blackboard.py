@@ -86,6 +86,7 @@ def test_a_spiral_shrinks_by_the_spectral_radius() -> None:
     assert measured.item() == pytest.approx(radius, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_clipped_critic_stays_in_its_box() -> None:
     path = play(Wasserstein(), {"clip": WeightClipping(0.25)}, count=2000)
     assert path[1:, 1].abs().max().item() == pytest.approx(0.25)
@@ -142,6 +143,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_portrait_and_verdict(run: Path) -> None:
     said = told(run)
     values = [complex(*value) for value in said["eigenvalues"]]
@@ -161,6 +163,7 @@ def test_every_step_is_recorded_and_is_that_of_the_loop_beside_it(run: Path) -> 
     assert torch.equal(path_of(run), Bout(*parts, module.optimizer_factories, REAL).play(600))
 
 
+@pytest.mark.slow
 def test_training_does_not_notice(run: Path, tmp_path: Path) -> None:
     given = [*SHORT, "callbacks.phase_portrait=null"]
     assert train_dirac(tmp_path / "run", *given) == 0
@@ -185,6 +188,7 @@ def test_a_resumed_run_keeps_its_path(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*options("optimizer")} - {"gradient_descent"}))
+@pytest.mark.slow
 def test_other_optimizers_have_no_theory_of_steps(name: str, tmp_path: Path) -> None:
     given = ["experiment=dirac_nsgan", f"optimizer={name}", "data.source.num_points=160"]
     assert train_dirac(tmp_path / "run", *given) == 0
@@ -204,6 +208,7 @@ def test_other_networks_have_no_portrait(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "run" / "game.json").exists()
 
 
+@pytest.mark.slow
 def test_a_divergent_run_has_a_portrait(tmp_path: Path) -> None:
     rates = ["optimizer.generator.lr=1e30", "optimizer.discriminator.lr=1e30"]
     given = ["experiment=dirac_wgan", "trainer.log_every_n_steps=1", *rates]

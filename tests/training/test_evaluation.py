@@ -49,6 +49,7 @@ def test_best_and_last_are_recorded(root: str, tmp_path: Path) -> None:
     assert best["progress"]["images_seen"] == result["best"]["images_seen"]
 
 
+@pytest.mark.slow
 def test_train_returns_the_metric_for_sweeps(root: str, tmp_path: Path) -> None:
     returned = []
 
@@ -62,6 +63,7 @@ def test_train_returns_the_metric_for_sweeps(root: str, tmp_path: Path) -> None:
     assert returned == [json.loads((folder / "result.json").read_text())["metric"]]
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_change_training(root: str, tmp_path: Path) -> None:
     assert run_train(tmp_path / "with", root, *OFTEN) == 0
     assert run_train(tmp_path / "without", root, "callbacks.evaluation=null") == 0
@@ -72,6 +74,7 @@ def test_evaluation_does_not_change_training(root: str, tmp_path: Path) -> None:
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_without_a_feature_network_a_run_goes_on(tmp_path: Path, capsys) -> None:
     assert run_train(tmp_path / "run", f"data.root={tmp_path / 'data'}") == 0
     assert "not evaluated during training: no feature network" in capsys.readouterr().out
@@ -79,6 +82,7 @@ def test_without_a_feature_network_a_run_goes_on(tmp_path: Path, capsys) -> None
     assert json.loads((tmp_path / "run" / "result.json").read_text())["metric"] is None
 
 
+@pytest.mark.slow
 def test_a_resumed_run_knows_its_best(root: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_train(run, root, *OFTEN, "trainer.max_epochs=1") == 0
@@ -88,6 +92,7 @@ def test_a_resumed_run_knows_its_best(root: str, tmp_path: Path) -> None:
     assert json.loads((run / "result.json").read_text())["best"] == planted
 
 
+@pytest.mark.slow
 def test_a_best_by_another_metric_is_none(root: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_train(run, root, *OFTEN, "trainer.max_epochs=1") == 0
@@ -97,6 +102,7 @@ def test_a_best_by_another_metric_is_none(root: str, tmp_path: Path) -> None:
     assert json.loads((run / "result.json").read_text())["best"]["fid"] > 0
 
 
+@pytest.mark.slow
 def test_what_too_few_images_do_not_allow_does_not_end_a_run(root: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_train(run, root, *OFTEN, "callbacks.evaluation.metrics=[fid,c_t]") == 0

@@ -34,6 +34,7 @@ BUFFERS = {  # what a forward pass writes or draws: batch norm, dropout, spectra
 
 
 @pytest.mark.parametrize("networks", BUFFERS)
+@pytest.mark.slow
 def test_training_does_not_notice(networks: str, tmp_path: Path) -> None:
     chosen = [*tiny(networks=networks), *BUFFERS[networks]]
     for name, more in (("with", OFTEN), ("without", ["callbacks.health=null"])):
@@ -59,6 +60,7 @@ def test_what_is_measured_without_labels(tmp_path: Path) -> None:
     assert [entry["verdict"] for entry in record] == [Verdict.TOO_EARLY]
 
 
+@pytest.mark.slow
 def test_generator_and_critic_need_not_move_in_the_same_batch(tmp_path: Path) -> None:
     assert run_train(tmp_path / "run", *OFTEN, "n_critic=3", "callbacks.health.every=16") == 0
     rows = probes(tmp_path / "run")[:-1]  # the last one is due whoever moved
@@ -66,6 +68,7 @@ def test_generator_and_critic_need_not_move_in_the_same_batch(tmp_path: Path) ->
     assert all(float(row["health/update_generator"]) > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_measuring_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     assert run_train(tmp_path / "halves", *OFTEN, "trainer.max_epochs=1", "schedule=constant") == 0
     assert run_train(tmp_path / "same", *OFTEN, "schedule=constant") == 0
@@ -108,6 +111,7 @@ def test_infinity_is_a_verdict_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", ["data=ring", "data=fake"])
+@pytest.mark.slow
 def test_double_precision_is_measured_too(data: str, tmp_path: Path) -> None:
     points = ["networks=mlp_points", "data.batch_size=16", "trainer.limit_train_batches=8"]
     chosen = [data, *(points if data == "data=ring" else tiny())]

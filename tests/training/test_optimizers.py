@@ -98,6 +98,7 @@ def test_the_bilinear_game(alternating: bool) -> None:
         assert radius(partial(kind, **settings), 1000, alternating) < 1e-3
 
 
+@pytest.mark.slow
 def test_closer_than_adam_with_usual_settings() -> None:
     settings: dict[str, Any] = {"lr": 0.01, "betas": (0.0, 0.99)}
     of_adam = radius(partial(Adam, **settings), 3000, False)

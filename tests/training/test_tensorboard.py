@@ -75,6 +75,7 @@ def test_both_losses_stand_on_one_chart(finished_run: Path) -> None:
     assert all(scalars >= set(tags) for tags in charts.values())
 
 
+@pytest.mark.slow
 def test_the_tab_compares_the_runs_of_a_sweep(tmp_path: Path) -> None:
     for rate in ("1e-4", "3e-4"):
         folder = tmp_path / f"generator.lr_{rate}"
@@ -150,6 +151,7 @@ def test_a_run_without_a_metric_has_no_row(tmp_path: Path) -> None:
     assert not table_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_no_duplicates(tmp_path: Path, monkeypatch) -> None:
     recipe = ["trainer.log_every_n_steps=3", "callbacks.samples.every=64"]
     assert run_train(tmp_path / "whole", *recipe) == 0
@@ -198,6 +200,7 @@ def summaries_of(folder: Path) -> list:
     ]
 
 
+@pytest.mark.slow
 def test_the_projector_shows_samples_and_latents(tmp_path: Path) -> None:
     wanted = ["callbacks=[default,projector]", "callbacks.projector.num_images=20"]
     assert run_train(tmp_path, *wanted, "trainer.max_epochs=1") == 0
