@@ -32,9 +32,11 @@ MLP = "experiment=mlp_mnist"
 RATES = "optimizer.generator.lr={0} optimizer.discriminator.lr={0}"
 BETAS = "optimizer.generator.betas=[{0}] optimizer.discriminator.betas=[{0}]"
 LONG = "trainer.max_epochs=10 callbacks.evaluation=null callbacks.health.every=25000"  # 500,000
+EPOCHS_50 = "callbacks.evaluation=null callbacks.health.every=40000"  # 2,496,000 images
 POINTS = "callbacks.health.every=25000 callbacks.evaluation=null"
 BROKEN = ("divergence", "mode collapse", "not learning")
 FEW = ("mode collapse", "partial collapse")
+WORSE = ("deterioration",)
 LIMITS = (  # conditions that go together in gan_lab/training/symptoms.py are listed apart
     ("mode collapse", "duplicates", ">", symptoms.DUPLICATES),
     ("mode collapse", "effective_classes", "<", symptoms.FEW),
@@ -117,6 +119,8 @@ ILL = (
         BROKEN,
         POINTS,
     ),
+    Case("MLP for 50 epochs", "experiment=mlp_mnist_long", WORSE, EPOCHS_50),
+    Case("MLP for 50 epochs, again", "experiment=mlp_mnist_long seed=18", WORSE, EPOCHS_50),
 )
 HEALTHY = (
     Case("dcgan_mnist", "experiment=dcgan_mnist seed=0"),
@@ -164,6 +168,11 @@ HEALTHY = (
     ),
     Case("ring", "experiment=ring_gan seed=15", budget=POINTS),
     Case("grid", "experiment=grid_gan seed=16", budget=POINTS),
+    Case(
+        "a million images",
+        f"{NARROW} seed=19",
+        budget="trainer.max_epochs=20 callbacks.evaluation=null callbacks.health.every=40000",
+    ),
 )
 
 
@@ -206,7 +215,7 @@ def plain(text: str) -> str:
 
 def treatment(case: Case, remedy: str) -> list[str]:
     """The ill run with the override, for as long as its recipe needs when it is well."""
-    budget = LONG if MLP in case.overrides else case.budget
+    budget = LONG if MLP in case.overrides.split() else case.budget
     if remedy in ("data.subset=null", "data.classes=null"):
         budget = f"{EPOCHS} {COMMON}"
     # The later of two overrides of one key counts.

@@ -73,6 +73,8 @@ def state(history: History) -> tuple[Verdict, str]:
     text = f"distance to the data {last(history, 'distance'):.3f} (0 alike, 1 apart)"
     if "classes" in names(history):
         text += f", {classes_left(history)} present"
+    if symptoms.past_best(history)[-1]:
+        text += f"; it was {best_distance(history)}"
     done = symptoms.converged(history)
     return (Verdict.CONVERGED if done[-PATIENCE:].all() else Verdict.HEALTHY), text
 
@@ -91,6 +93,13 @@ def classes_left(history: History) -> str:
 
 def quality(history: History) -> str:
     return f"distance to the data {last(history, 'distance'):.2f} (0 alike, 1 apart)"
+
+
+def best_distance(history: History) -> str:
+    """The best mean of three probes, and when."""
+    smooth = symptoms.smooth_distance(history)
+    place = int(np.nanargmin(smooth))
+    return f"{smooth[place]:.3f} at image {history.images[place]:,.0f}"
 
 
 def say_collapsed(history: History) -> str:
@@ -148,6 +157,14 @@ def say_oscillating(history: History) -> str:
     return f"{swings} of the class counts changed between the last probes; {text}"
 
 
+def say_deteriorating(history: History) -> str:
+    now = symptoms.smooth_distance(history)[-1]
+    return (
+        f"distance to the data {now:.3f} (0 alike, 1 apart, mean of three probes), "
+        f"its best was {best_distance(history)}; later images made it worse"
+    )
+
+
 def say_not_learning(history: History) -> str:
     if symptoms.highest(history["update_generator"])[-1] == 0:
         return f"the generator's weights have never moved; {quality(history)}"
@@ -166,4 +183,5 @@ RULES = (
     Rule(Verdict.CRITIC_MEMORISING, symptoms.memorising, say_memorising),
     Rule(Verdict.INSTABILITY, symptoms.unstable, say_distances),
     Rule(Verdict.OSCILLATION, symptoms.oscillating, say_oscillating),
+    Rule(Verdict.DETERIORATION, symptoms.deteriorating, say_deteriorating),
 )

@@ -24,6 +24,7 @@ BY_HEART = 0.65  # how surely a training real is ranked above a held-out one
 JUMP = 0.15  # of the distance from probe to probe
 SWING = 0.4  # share of the class counts that changes from probe to probe
 TO_AND_FRO = -0.75  # cosine of consecutive motions; noise around a place has -0.5
+PAST_BEST, LOST = 1.5, 0.01  # times the best distance, and distance above it
 
 
 def so_far(values: Series) -> Series:
@@ -124,10 +125,29 @@ def not_learning(history: History) -> Mask:
     return idle | ((history["distance"] > VERY_FAR) & stalled(history))
 
 
+def deteriorating(history: History) -> Mask:
+    """Well past its best, slowly as it may have come; the means of three probes are compared."""
+    distance = smooth_distance(history)
+    best = so_far(distance)
+    return (distance > PAST_BEST * best) & (distance > best + LOST) & ~diverged(history)
+
+
 def converged(history: History) -> Mask:
-    distance = history["distance"]
-    near = window_mean(distance, 3) > 0.9 * earlier(window_mean(distance, 3), 3)
-    return near & (distance < FAR)
+    """Near the data, no better than three probes ago by a tenth, and not past its best."""
+    distance = smooth_distance(history)
+    still = (distance > 0.9 * earlier(distance, 3)) & ~past_best(history)
+    return still & (history["distance"] < FAR)
+
+
+def past_best(history: History) -> Mask:
+    """Farther from the data than it has been, by more than chance from probe to probe."""
+    distance = smooth_distance(history)
+    best = so_far(distance)
+    return (distance > 1.25 * best) & (distance > best + LOST / 2)
+
+
+def smooth_distance(history: History) -> Series:
+    return window_mean(history["distance"], 3)
 
 
 def highest(values: Series) -> Series:

@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     INSTABILITY = "instability"
     OSCILLATION = "oscillation"
     PARTIAL_COLLAPSE = "partial collapse"
+    DETERIORATION = "deterioration"
     CONVERGED = "converged"
     HEALTHY = "healthy"
     TOO_EARLY = "too early to tell"

@@ -41,6 +41,7 @@ SYMPTOMS: dict[Verdict, dict[str, Any]] = {
     Verdict.INSTABILITY: {"distance": [0.5, 0.2, 0.6, 0.2, 0.6, 0.2]},
     Verdict.DIVERGENCE: {"distance": [0.5, 0.2, 0.1, 0.1, 0.6, 0.65]},
     Verdict.OSCILLATION: {"swing": 0.6, "distance": 0.2},
+    Verdict.DETERIORATION: {"distance": [0.02, 0.02, 0.02, 0.05, 0.06, 0.06, 0.06], "probes": 7},
 }
 
 
@@ -67,6 +68,27 @@ def test_a_healthy_history_is_healthy() -> None:
 
 def test_a_history_that_stands_still_near_the_data_has_converged() -> None:
     assert diagnose(history(probes=8, distance=0.05), {}).verdict is Verdict.CONVERGED
+
+
+def test_a_history_past_its_best_has_not_converged() -> None:
+    rise = [0.5, 0.1, 0.02, 0.02, 0.02, 0.025, 0.027, 0.028, 0.028, 0.028, 0.028]
+    found = diagnose(history(probes=len(rise), distance=rise), {})
+    assert found.healthy
+    assert found.verdict is Verdict.HEALTHY
+    assert found.evidence.endswith("it was 0.020 at image 125,000")
+
+
+def test_a_slow_decline_far_from_divergence_is_named_with_its_best() -> None:
+    rise = [0.5, 0.1, 0.016, 0.016, 0.016, *(0.016 + 0.003 * step for step in range(1, 13))]
+    (finding,) = diagnose(history(probes=len(rise), distance=rise), {}).findings
+    assert finding.name is Verdict.DETERIORATION
+    assert "its best was 0.016 at image 125,000" in finding.evidence
+
+
+def test_noise_near_the_data_is_no_decline() -> None:
+    noisy = [0.5, 0.1, 0.001, -0.001, 0.0, 0.004, 0.003, 0.006, 0.002, 0.004]
+    found = diagnose(history(probes=len(noisy), distance=noisy), {})
+    assert found.verdict is Verdict.CONVERGED
 
 
 @pytest.mark.parametrize("verdict", SYMPTOMS, ids=str)
