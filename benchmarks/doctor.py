@@ -20,8 +20,9 @@ import numpy as np
 
 from gan_lab.launch.diagnosing import examine
 from gan_lab.training import symptoms
-from gan_lab.training.diagnosis import PATIENCE, counting, diagnose
-from gan_lab.training.history import History, is_probe
+from gan_lab.training.diagnosis import PATIENCE, diagnose
+from gan_lab.training.history import History, Series, is_probe
+from gan_lab.training.symptoms import counting
 
 FOLDER = Path("runs/doctor")
 JOBS = 2
@@ -47,6 +48,8 @@ LIMITS = (  # conditions that go together in gan_lab/training/symptoms.py are li
     ("critic too strong", "distance", ">", symptoms.FAR),
     ("critic too weak", "critic_auc", "<", symptoms.BLIND),
     ("critic memorising", "memorising", ">", symptoms.BY_HEART),
+    ("deterioration", "distance over its best", ">", symptoms.PAST_BEST),
+    ("deterioration", "distance above its best", ">", symptoms.LOST),
     ("oscillation", "swing", ">", symptoms.SWING),
     ("oscillation", "reversal", "<", symptoms.TO_AND_FRO),
 )
@@ -257,6 +260,14 @@ def trained(*cases: Case) -> list[Case]:
     return [case for case in cases if (case.folder / "result.json").exists()]
 
 
+def measured(history: History, name: str) -> Series:
+    """A measure of the monitor at each probe, or one that a rule makes of it."""
+    present = symptoms.present_distance(history)
+    best = np.maximum(symptoms.best_distance(history), 1e-3)
+    made = {"distance over its best": present / best, "distance above its best": present - best}
+    return made[name] if name in made else history[name]
+
+
 def limit_table() -> Iterator[str]:
     """How near each limit healthy runs come, and how far beyond it ill ones are."""
     yield "| verdict | measure | limit | healthy: worst probe | ill: clearest | least clear |"
@@ -269,12 +280,13 @@ def limit_table() -> Iterator[str]:
             values[-PATIENCE:].mean()
             for case in trained(*ILL)
             if verdict in said(case.folder)
-            and np.isfinite(values := examine(case.folder).history[name]).any()
+            and np.isfinite(values := measured(examine(case.folder).history, name)).any()
         ]
-        near = [h[name][counting(h)] for h in healthy]
+        near = [measured(h, name)[counting(h)] for h in healthy]
         cells = [worst(np.concatenate(near))] + ([worst(ends), best(ends)] if ends else [])
         shown = [f"{cell:.3g}" for cell in cells] + ["none"] * (3 - len(cells))
-        yield f"| {verdict} | `{name}` | {sign} {limit:g} | {' | '.join(shown)} |"
+        label = name if " " in name else f"`{name}`"
+        yield f"| {verdict} | {label} | {sign} {limit:g} | {' | '.join(shown)} |"
 
 
 def cure_table() -> Iterator[str]:

@@ -46,12 +46,15 @@ def latin_square() -> list[tuple[str, str, str]]:
     """Networks, optimizer, objective: any two options meet in some run, as three need not."""
     networks, optimizers, objectives = (options(g) for g in ("networks", "optimizer", "objective"))
     size = max(map(len, (networks, optimizers, objectives)))
-    triples = product(range(size), repeat=2)
+    places = [(i, j, (i + j) % size) for i, j in product(range(size), repeat=2)]
     return sorted(
         {
-            (networks[i % len(networks)], optimizers[j % len(optimizers)], objectives[k])
-            for i, j in triples
-            if (k := (i + j) % size) < len(objectives)
+            (
+                networks[i % len(networks)],
+                optimizers[j % len(optimizers)],
+                objectives[k % len(objectives)],
+            )
+            for i, j, k in places
         }
     )
 

@@ -34,7 +34,7 @@ from gan_lab.training.callbacks.evaluation import Evaluation, write_best
 from gan_lab.training.callbacks.metrics_csv import MetricsCSV
 from gan_lab.training.distributed import how, is_of_connection
 from gan_lab.training.tensorboard import RunTensorBoard
-from tests.conftest import run_generate, run_train, sampled, tiny
+from tests.conftest import run_generate, run_train, tiny
 from tests.test_train import assert_same_runs, resume, rows_of, state_of, stop_at, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +89,7 @@ def save_after_last_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "stops",
-    sampled([[96, 128, 144, 256], [128, 160], [16, 48, 144]], 3),
+    [[96, 128, 144, 256], [128, 160], [16, 48, 144]],
     ids=lambda stops: "_".join(map(str, stops)),
 )
 @pytest.mark.parametrize("stage", ["batch", "epoch"])

@@ -12,12 +12,9 @@ import numpy as np
 from gan_lab.training import symptoms
 from gan_lab.training.history import History
 from gan_lab.training.remedies import Settings, remedies
-from gan_lab.training.symptoms import Mask
+from gan_lab.training.symptoms import GRACE, WARM_UP, Mask, counting
 from gan_lab.training.verdicts import Diagnosis, Finding, Verdict
 
-GRACE = 20_000  # images up to which a verdict would be a guess,
-WARM_UP = 0.1  # as well as in this first share of the budget, as some recipes are slow,
-LONGEST = 200_000  # but not for longer than this
 PATIENCE = 2  # probes in a row that have to show it
 
 
@@ -38,6 +35,8 @@ def diagnose(history: History, settings: Settings, broken: str | None = None) ->
         if since is not None and rule.verdict not in [finding.name for finding in found]:
             tries = remedies(rule.verdict, settings)
             found.append(Finding(rule.verdict, rule.evidence(history), since, tries))
+    if Verdict.DIVERGENCE in [finding.name for finding in found]:  # which says as much, and more
+        found = [finding for finding in found if finding.name is not Verdict.DETERIORATION]
     found.sort(key=lambda finding: list(Verdict).index(finding.name))
     if found:
         return Diagnosis(tuple(found), found[0].name, found[0].evidence)
@@ -56,13 +55,6 @@ def onset(history: History, mask: Mask) -> int | None:
         return None
     start = len(mask) - int(np.argmin(mask[::-1])) if not mask.all() else 0
     return int(history.images[start])
-
-
-def counting(history: History) -> Mask:
-    """The probes that are not too early to count."""
-    warm = np.fmax.accumulate(history["progress"])  # falls where a resumed run's budget has grown
-    early = (warm < WARM_UP) & (history.images < LONGEST)
-    return (history.images > GRACE) & ~early
 
 
 def state(history: History) -> tuple[Verdict, str]:
@@ -97,9 +89,9 @@ def quality(history: History) -> str:
 
 def best_distance(history: History) -> str:
     """The best mean of three probes, and when."""
-    smooth = symptoms.smooth_distance(history)
-    place = int(np.nanargmin(smooth))
-    return f"{smooth[place]:.3f} at image {history.images[place]:,.0f}"
+    best = symptoms.best_distance(history)
+    place = int(np.argmax(best == best[-1]))
+    return f"{best[-1]:.3f} at image {history.images[place]:,.0f}"
 
 
 def say_collapsed(history: History) -> str:
@@ -160,8 +152,8 @@ def say_oscillating(history: History) -> str:
 def say_deteriorating(history: History) -> str:
     now = symptoms.smooth_distance(history)[-1]
     return (
-        f"distance to the data {now:.3f} (0 alike, 1 apart, mean of three probes), "
-        f"its best was {best_distance(history)}; later images made it worse"
+        f"distance to the data {now:.3f} (0 alike, 1 apart, mean of three probes), its best was "
+        f"{best_distance(history)}; take best.ckpt, or a shorter budget"
     )
 
 

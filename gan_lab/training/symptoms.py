@@ -13,6 +13,10 @@ from gan_lab.training.history import History, Series
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
+GRACE = 20_000  # images up to which a verdict would be a guess,
+WARM_UP = 0.1  # as well as in this first share of the budget, as some recipes are slow,
+LONGEST = 200_000  # but not for longer than this
+
 FAR = 0.15  # distance from the data that anybody sees
 VERY_FAR = 0.5
 DUPLICATES = 0.7  # share of samples with a near-duplicate
@@ -25,6 +29,7 @@ JUMP = 0.15  # of the distance from probe to probe
 SWING = 0.4  # share of the class counts that changes from probe to probe
 TO_AND_FRO = -0.75  # cosine of consecutive motions; noise around a place has -0.5
 PAST_BEST, LOST = 1.5, 0.01  # times the best distance, and distance above it
+STILL = 0.001  # of the distance, by which chance moves the mean of three probes
 
 
 def so_far(values: Series) -> Series:
@@ -126,28 +131,50 @@ def not_learning(history: History) -> Mask:
 
 
 def deteriorating(history: History) -> Mask:
-    """Well past its best, slowly as it may have come; the means of three probes are compared."""
-    distance = smooth_distance(history)
-    best = so_far(distance)
-    return (distance > PAST_BEST * best) & (distance > best + LOST) & ~diverged(history)
+    """Well past its best, slowly as it may have come, and not on its way back."""
+    smooth = smooth_distance(history)
+    recovering = (smooth < 0.9 * earlier(smooth, 2)) & ~(history["progress"] >= 1)
+    return risen(history, PAST_BEST, LOST) & ~recovering
 
 
 def converged(history: History) -> Mask:
     """Near the data, no better than three probes ago by a tenth, and not past its best."""
-    distance = smooth_distance(history)
-    still = (distance > 0.9 * earlier(distance, 3)) & ~past_best(history)
-    return still & (history["distance"] < FAR)
+    smooth = smooth_distance(history)
+    before = earlier(smooth, 3)
+    still = smooth > before - np.maximum(0.1 * before, STILL)  # near 0 a tenth is nothing
+    return still & ~past_best(history) & (history["distance"] < FAR)
 
 
 def past_best(history: History) -> Mask:
     """Farther from the data than it has been, by more than chance from probe to probe."""
-    distance = smooth_distance(history)
-    best = so_far(distance)
-    return (distance > 1.25 * best) & (distance > best + LOST / 2)
+    return risen(history, 1.25, LOST / 2)
+
+
+def risen(history: History, times: float, by: float) -> Mask:
+    """Beyond the best mean of three probes; one probe alone, high or low, does not decide."""
+    present, best = present_distance(history), np.maximum(best_distance(history), 0)
+    return (present > times * best) & (present > best + by)
+
+
+def present_distance(history: History) -> Series:
+    """The mean of three probes, or the last of them where that is smaller."""
+    return np.minimum(smooth_distance(history), history["distance"])
+
+
+def best_distance(history: History) -> Series:
+    """The smallest mean of three probes up to each, of those that count."""
+    return so_far(np.where(counting(history), smooth_distance(history), np.nan))
 
 
 def smooth_distance(history: History) -> Series:
     return window_mean(history["distance"], 3)
+
+
+def counting(history: History) -> Mask:
+    """The probes that are not too early to count."""
+    warm = np.fmax.accumulate(history["progress"])  # falls where a resumed run's budget has grown
+    early = (warm < WARM_UP) & (history.images < LONGEST)
+    return (history.images > GRACE) & ~early
 
 
 def highest(values: Series) -> Series:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from gan_lab.training.diagnosis import GRACE, RULES, diagnose
+from gan_lab.training.diagnosis import RULES, diagnose
 from gan_lab.training.history import History
 from gan_lab.training.remedies import remedies
+from gan_lab.training.symptoms import GRACE
 from gan_lab.training.verdicts import Verdict
 
 HEALTHY: dict[str, Any] = {
@@ -85,10 +86,46 @@ def test_a_slow_decline_far_from_divergence_is_named_with_its_best() -> None:
     assert "its best was 0.016 at image 125,000" in finding.evidence
 
 
-def test_noise_near_the_data_is_no_decline() -> None:
-    noisy = [0.5, 0.1, 0.001, -0.001, 0.0, 0.004, 0.003, 0.006, 0.002, 0.004]
-    found = diagnose(history(probes=len(noisy), distance=noisy), {})
-    assert found.verdict is Verdict.CONVERGED
+def named(*distance: float, **changed: Any) -> Verdict:
+    """What a run of these distances is called."""
+    return diagnose(history(probes=len(distance), distance=list(distance), **changed), {}).verdict
+
+
+@pytest.mark.parametrize(
+    "end", [[0.001, -0.001, 0.0, 0.004, 0.003, 0.006, 0.002, 0.004], [-0.002] * 8], ids=str
+)
+def test_noise_near_the_data_is_no_decline(end: list[float]) -> None:
+    assert named(0.5, 0.1, *end) is Verdict.CONVERGED
+
+
+def test_a_decline_is_told_until_it_is_a_divergence() -> None:
+    falling_apart = [0.5, 0.02, 0.02, 0.02, 0.1, 0.13, 0.16]
+    assert named(*falling_apart) is Verdict.DETERIORATION
+    assert named(*falling_apart, 0.19) is Verdict.DETERIORATION
+    assert named(*falling_apart, 0.19, 0.2) is Verdict.DIVERGENCE
+    assert named(*falling_apart, 0.18, 0.16, 0.18, 0.16) is Verdict.DETERIORATION
+    broken = diagnose(history(distance=falling_apart, probes=7), {}, broken="loss not finite")
+    assert names(broken) == {Verdict.DIVERGENCE}
+
+
+@pytest.mark.parametrize("spike", [0.1, 0.5])
+def test_one_probe_apart_is_no_decline(spike: float) -> None:
+    for after in (1, 2, 3):
+        rise = [0.5, 0.1, 0.02, 0.02, 0.02, 0.02, spike, *[0.02] * after]
+        found = diagnose(history(probes=len(rise), distance=rise), {})
+        assert Verdict.DETERIORATION not in names(found)
+
+
+def test_a_run_on_its_way_back_is_left_to_go_on() -> None:
+    back = [0.5, 0.02, 0.02, 0.02, 0.08, 0.08, 0.08, 0.07, 0.06, 0.05, 0.04]
+    assert named(*back) is Verdict.HEALTHY
+    assert named(*back, progress=1.0) is Verdict.DETERIORATION
+
+
+def test_what_was_nearer_before_verdicts_count_is_no_best() -> None:
+    early = [0.01, 0.02, 0.02, *[0.05] * 9]
+    slow = [0.02 * (place + 1) for place in range(len(early))]
+    assert named(*early, images=10_000, progress=slow) is Verdict.CONVERGED
 
 
 @pytest.mark.parametrize("verdict", SYMPTOMS, ids=str)
