@@ -44,19 +44,11 @@ def test_every_option_trains_two_steps(choice: str, tmp_path: Path, monkeypatch)
 
 def latin_square() -> list[tuple[str, str, str]]:
     """Networks, optimizer, objective: any two options meet in some run, as three need not."""
-    networks, optimizers, objectives = (options(g) for g in ("networks", "optimizer", "objective"))
-    size = max(map(len, (networks, optimizers, objectives)))
-    places = [(i, j, (i + j) % size) for i, j in product(range(size), repeat=2)]
-    return sorted(
-        {
-            (
-                networks[i % len(networks)],
-                optimizers[j % len(optimizers)],
-                objectives[k % len(objectives)],
-            )
-            for i, j, k in places
-        }
-    )
+    groups = [options(group) for group in ("networks", "optimizer", "objective")]
+    size = max(map(len, groups))
+    lines = [[group[place % len(group)] for place in range(size)] for group in groups]
+    cells = product(range(size), repeat=2)
+    return sorted({(lines[0][i], lines[1][j], lines[2][(i + j) % size]) for i, j in cells})
 
 
 @pytest.mark.parametrize(("networks", "optimizer", "objective"), latin_square())
