@@ -50,12 +50,12 @@ train: $(READY) ## train the default experiment; ARGS='networks=mlp trainer.max_
 	$(BIN)/python -m gan_lab.train $(ARGS)
 
 test: $(READY) ## run all tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(READY) types ## lint, types and fast tests, under 90 seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m 'not slow' -q -n auto --maxprocesses 4 $(ARGS)
+	$(BIN)/python -m pytest -m 'not slow' -q -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 types: $(READY) ## check the types of package and tests
 	$(BIN)/mypy

@@ -84,6 +84,7 @@ LOOKS: dict[str, Callable[[HandLoop], Any]] = {
 
 
 @pytest.mark.parametrize("setting", LOOKS)
+@pytest.mark.slow
 def test_a_setting_is_two_loops(setting: str, changes: Any, capsys: Any, monkeypatch) -> None:
     assert LOOKS.keys() == changes.SETTINGS.keys()
     built: list[HandLoop] = []

@@ -154,6 +154,7 @@ def test_same_budget_for_every_run():
         (["table=gone"], "table=gone is not an option"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_input_is_refused_before_anything_is_written(
     overrides: list[str], said: str, tmp_path: Path, status_and_message: Callable
 ):

@@ -36,7 +36,7 @@ from gan_lab.launch.trainer import build_trainer
 from gan_lab.training.measures import Diverged
 from gan_lab.training.module import GAN
 from tests import pairs
-from tests.conftest import NARROW, TINY, sampled, tiny_config
+from tests.conftest import NARROW, TINY, tiny_config
 from tests.pairs import Pair
 
 NOUGHTS = torch.zeros(2, dtype=torch.long)  # labels
@@ -465,7 +465,8 @@ def test_a_step_never_waits_for_the_device(on_meta: GAN, monkeypatch) -> None:
 OPTIONS = [option for options in pairs.choices().values() for option in options]
 
 
-@pytest.mark.parametrize("option", sampled(OPTIONS, 6))
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.slow
 def test_no_option_waits_for_the_device(option: str, tmp_path: Path, monkeypatch) -> None:
     """Every loss, penalty, augmentation, architecture, conditioning and optimizer."""
     monkeypatch.setattr(GAN, "is_logging", False)
@@ -482,6 +483,7 @@ def test_no_option_waits_for_the_device(option: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("waiting", ["item", "cpu", "branch"])
+@pytest.mark.slow
 def test_a_wait_would_be_noticed(waiting: str, on_meta: GAN, monkeypatch) -> None:
     monkeypatch.setattr(GAN, "is_logging", False)
 

@@ -32,6 +32,7 @@ def run(request, tmp_path_factory) -> tuple[str, Path]:
     return request.param, folder
 
 
+@pytest.mark.slow
 def test_labels_and_codes_are_what_the_generator_knows(run, tmp_path, capsys) -> None:
     kind, folder = run
     generator = load_generator(folder)
@@ -46,6 +47,7 @@ def test_labels_and_codes_are_what_the_generator_knows(run, tmp_path, capsys) ->
     assert any(able.values()) == (kind != "none")
 
 
+@pytest.mark.slow
 def test_each_form_of_labels(run, tmp_path) -> None:
     _, folder = run
     if not load_generator(folder).num_classes:
@@ -153,6 +155,7 @@ def test_labels_that_the_network_does_not_know_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("labels", ["[]", "1.5", "[true]", "[10]", "[-1]", "many"])
+@pytest.mark.slow
 def test_labels_that_are_none_are_refused(labels, tmp_path_factory, tmp_path, capsys) -> None:
     folder = tmp_path_factory.getbasetemp() / "labelled"
     if not folder.exists():

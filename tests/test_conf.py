@@ -33,7 +33,7 @@ def train_small(folder: Path, *choices: str) -> int:
     return guarded("train", train, [f"hydra.run.dir={folder}", *SMALL, *choices])
 
 
-@pytest.mark.parametrize("choice", sampled(OPTIONS, 12))
+@pytest.mark.parametrize("choice", sampled(OPTIONS, 40))
 def test_every_option_trains_two_steps(choice: str, tmp_path: Path, monkeypatch) -> None:
     group, option = choice.split("=")
     if group == "logger" and option in ("wandb", "mlflow"):
@@ -58,13 +58,15 @@ def test_options_combine(networks: str, optimizer: str, objective: str, tmp_path
     assert train_small(tmp_path / "run", *choices, *NARROW.get(networks, [])) == 0
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "data").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sampled(sorted((CONF / "data").glob("*.yaml")), 4), ids=lambda p: p.stem
+)
 def test_every_data_option_fits_its_signature(path: Path) -> None:
     config, _ = compose_run("train", [f"data={path.stem}"])
     conform_node(OmegaConf.to_container(config.data, resolve=True), "data")
 
 
-@pytest.mark.parametrize("name", options("sweep"))
+@pytest.mark.parametrize("name", sampled(options("sweep"), 3))
 def test_every_space_fits_the_default_experiment(name: str) -> None:
     config, _ = compose_run("sweep", [f"sweep={name}"])
     given = settings.read(config, lambda overrides: compose_run("train", overrides)[0])
@@ -90,7 +92,7 @@ def test_the_default_is_the_default_experiment() -> None:
     )
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", sampled(EXPERIMENTS, 6))
 def test_experiments_say_their_command_and_name_their_runs(name: str) -> None:
     text = (CONF / "experiment" / f"{name}.yaml").read_text()
     assert f"experiment={name}" in "".join(text.splitlines()[:3])

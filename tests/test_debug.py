@@ -43,7 +43,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("option", sorted(path.stem for path in (CONF / "debug").glob("*.yaml")))
 @pytest.mark.parametrize(
-    "experiment", sampled(sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")), 15)
+    "experiment", sampled(sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")), 30)
 )
 def test_composes_on_top_of_every_experiment(option: str, experiment: str) -> None:
     plain, _ = compose_run("train", [f"debug={option}"])

@@ -39,7 +39,7 @@ def names_what_is_wrong(case: Case, message: str) -> bool:
     return bool(other_side) or any(word in message for word in words | inner | files)
 
 
-@pytest.mark.parametrize("case", sampled(CASES, 15), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", sampled(CASES, 40), ids=lambda case: case.name)
 def test_wrong_input(case: Case, base: Place, tmp_path: Path) -> None:
     outcome, place, untouched = errors_run.run_case(case, base, tmp_path / "here")
     assert outcome.status == case.status, outcome.text

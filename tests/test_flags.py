@@ -57,7 +57,7 @@ WORKS = [
 ]
 
 
-@pytest.mark.parametrize("flag", sampled(WORKS, 8))
+@pytest.mark.parametrize("flag", sampled(WORKS, 20))
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
 def test_flag_works(flag: str, tmp_path: Path) -> None:
     assert run_train(tmp_path / "run", "trainer.max_epochs=1", f"trainer.{flag}") == 0
@@ -74,6 +74,7 @@ def test_every_flag_was_tried() -> None:
     ("flag", "images"),
     [("fast_dev_run=3", 48), ("limit_train_batches=3", 48), ("limit_train_batches=0.5", 64)],
 )
+@pytest.mark.slow
 def test_flags_that_shorten_a_run(flag: str, images: int, tmp_path: Path) -> None:
     assert run_train(tmp_path / "run", "trainer.max_epochs=1", f"trainer.{flag}") == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -76,6 +76,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
+@pytest.mark.slow
 def test_bad_files_are_not(case: str, repository: Path) -> None:
     name, content, message = BAD[case]
     done = commit(repository, name, content)

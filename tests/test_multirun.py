@@ -83,6 +83,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return mine.parents[1]
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_run(sweep, trainer: Trainer, capsys) -> None:
     assert sweep(RATES) == 0
     assert trainer.jobs == NAMES
@@ -569,6 +570,7 @@ def test_places_are_taken_in_turn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "submitit_slurm"])
+@pytest.mark.slow
 def test_launchers_compose_and_are_known(launcher: str) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
     from hydra import compose, initialize_config_dir

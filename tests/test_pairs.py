@@ -10,12 +10,12 @@ from tests.conftest import sampled
 from tests.pairs import Pair
 
 
-@pytest.mark.parametrize("pair", sampled(pairs.singles(), 3), ids=str)
+@pytest.mark.parametrize("pair", sampled(pairs.singles(), 6), ids=str)
 def test_every_option_steps_beside_the_defaults(pair: Pair) -> None:
     check(pair)
 
 
-@pytest.mark.parametrize("pair", sampled(pairs.pairs(), 60), ids=str)
+@pytest.mark.parametrize("pair", sampled(pairs.pairs(), 150), ids=str)
 def test_every_two_options_step_or_are_refused(pair: Pair) -> None:
     check(pair)
 

@@ -192,7 +192,7 @@ def filled(value: Any, folder: Path) -> Any:
     return value.replace("EVIL", str(folder / "evil.pt"))
 
 
-@pytest.mark.parametrize("target", sampled(TARGETS, 5))
+@pytest.mark.parametrize("target", sampled(TARGETS, 15))
 def test_a_config_makes_only_what_is_trusted(target: str, evil_module: Path, canary: Path) -> None:
     node = {"_target_": target, **filled(TARGETS[target], evil_module)}
     for evil in (node, {"_target_": "torch.nn.Sequential", "modules": [node]}):
@@ -201,7 +201,7 @@ def test_a_config_makes_only_what_is_trusted(target: str, evil_module: Path, can
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("target", sampled(TARGETS, 5))
+@pytest.mark.parametrize("target", sampled(TARGETS, 15))
 @pytest.mark.parametrize("place", ["networks", "data", "source"])
 def test_a_config_in_a_checkpoint_makes_even_less(
     target: str, place: str, evil_module: Path, canary: Path, finished_run, status_and_message
@@ -376,6 +376,7 @@ BY_HYDRA = {
 
 
 @pytest.mark.parametrize("name", BY_HYDRA)
+@pytest.mark.slow
 def test_what_hydra_makes_is_checked(
     name: str, evil_module: Path, canary: Path, monkeypatch, status_and_message
 ) -> None:

@@ -142,6 +142,7 @@ def flip_a_bit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, flip_a_bit], ids=lambda f: f.__name__)
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_skipped(
     damage, whole: Path, copy: Path, status_and_message
 ) -> None:
@@ -443,6 +444,7 @@ def unlimited() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unlimited")
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_costs_nothing_but_pictures(
     whole: Path, tmp_path: Path, monkeypatch, status_and_message
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_missing_launcher_names_what_installs_it() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.slow
 def test_help_says_what_it_does_with_two_examples(program: str) -> None:
     code = (
         f"import sys; sys.argv = ['x', '--help']; import gan_lab.{program} as p; p.main();"
@@ -103,6 +104,7 @@ def test_help_says_what_it_does_with_two_examples(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.slow
 def test_cfg_job_imports_nothing_heavy(program: str) -> None:
     code = (
         f"import sys; sys.argv = ['x', '--cfg', 'job']; import gan_lab.{program} as p\n"

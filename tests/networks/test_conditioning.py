@@ -28,6 +28,7 @@ def takes_batch_norm(name: str) -> bool:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("told", ["embedding", "batch_norm"])
+@pytest.mark.slow
 def test_generators_follow_their_labels(name: str, told: str) -> None:
     override = f"networks.generator.conditioning={told}"
     if told == "batch_norm" and not takes_batch_norm(name):
@@ -51,6 +52,7 @@ def test_generators_follow_their_labels(name: str, told: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("told", ["embedding", "projection"])
+@pytest.mark.slow
 def test_critics_follow_their_labels(name: str, told: str) -> None:
     _, critic = build_pair(name, f"networks.discriminator.conditioning={told}")
     critic.eval()

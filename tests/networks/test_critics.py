@@ -24,6 +24,7 @@ def critic_of(name: str, *settings: str) -> Any:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize(("packing", "count"), [(2, 3), (3, 2), (4, 1), (7, 0)])
+@pytest.mark.slow
 def test_packing_counts(name: str, packing: int, count: int) -> None:
     """Six samples make count packs, and the rest is dropped."""
     critic = critic_of(name, f"packing={packing}").eval()
@@ -43,6 +44,7 @@ def test_packs_are_of_consecutive_samples() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("told", ["embedding", "projection"])
+@pytest.mark.slow
 def test_packs_have_no_label(name: str, told: str) -> None:
     with pytest.raises(UserError, match=f"packing=2 .* conditioning={told} cannot; use packing=1"):
         critic_of(name, "packing=2", f"conditioning={told}")
@@ -51,6 +53,7 @@ def test_packs_have_no_label(name: str, told: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.slow
 def test_minibatch_std_sees_the_batch(name: str) -> None:
     """An image's logit depends on the others of its group, and only with the option."""
     image, others = torch.rand(1, *shape_of(name)), torch.rand(3, *shape_of(name))
@@ -96,6 +99,7 @@ def test_one_sample_is_no_group(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("told", ["none", "embedding", "projection"])
+@pytest.mark.slow
 def test_spectral_norm_of_every_layer(name: str, told: str) -> None:
     if name in REFUSE_SPECTRAL_NORM:
         with pytest.raises(UserError, match=REFUSE_SPECTRAL_NORM[name]):
@@ -134,6 +138,7 @@ MIXING = [
 
 
 @pytest.mark.parametrize(("name", "setting"), MIXING)
+@pytest.mark.slow
 def test_only_a_critic_that_judges_each_image_alone_says_so(name: str, setting: str) -> None:
     """While it trains; dropout is random, and says nothing of other images."""
     critic = critic_of(name, setting)

@@ -36,6 +36,7 @@ def test_contract(name: str, size: int, channels: int) -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("conditioning", ["none", "embedding", "projection"])
+@pytest.mark.slow
 def test_training_never_waits_for_the_device(name: str, conditioning: str) -> None:
     """Whatever would wait (`.item()`, `if tensor`) raises on torch's meta device."""
     std = "networks.discriminator.minibatch_std=4"

@@ -194,6 +194,7 @@ def test_ada_alters_the_share_that_p_says() -> None:
     assert same == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.slow
 def test_ada_leaves_the_mean_image_in_its_place() -> None:
     """A round blot in the middle, moved, scaled and turned evenly, keeps its centre and its sum."""
     torch.manual_seed(0)

@@ -105,6 +105,7 @@ PARTS += [("augment", name) for name in options("augment")]
 
 
 @pytest.mark.parametrize(("group", "name"), PARTS)
+@pytest.mark.slow
 def test_every_option_has_a_field(group: str, name: str) -> None:
     config, _ = compose_run("train", ["experiment=dirac_nsgan", f"{group}={name}"])
     try:
@@ -157,6 +158,7 @@ def test_a_run_leaves_its_portrait_and_verdict(run: Path) -> None:
     assert (run / "phase_portrait.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_every_step_is_recorded_and_is_that_of_the_loop_beside_it(run: Path) -> None:
     module = build_module(compose_run("train", SHORT)[0])
     parts = module.generator, module.discriminator, module.objective

@@ -35,6 +35,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row.get("val/fid")]
 
 
+@pytest.mark.slow
 def test_best_and_last_are_recorded(root: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_train(run, root, *OFTEN) == 0

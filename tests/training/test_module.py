@@ -113,6 +113,7 @@ def test_gradient_clipping_bounds_the_update(player: str, tmp_path: Path) -> Non
     assert max(moved) <= 0.01 * 1.001
 
 
+@pytest.mark.slow
 def test_rate_falls_to_zero_over_the_budget(tmp_path: Path) -> None:
     rates = []
 
@@ -238,6 +239,7 @@ class Layouts(Callback):
 
 @pytest.mark.parametrize("networks", ["dcgan", "resnet", "r3gan"])
 @pytest.mark.parametrize("asked", ["auto", "channels_last", "contiguous"])
+@pytest.mark.slow
 def test_the_memory_format_is_that_asked_for(networks: str, asked: str, tmp_path: Path) -> None:
     layouts = Layouts()
     short = ["trainer.limit_train_batches=1", f"memory_format={asked}", "data.channels=3"]
